@@ -2,6 +2,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::NewEvent;
+
 /// A revision: per store, ordered in commit order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Rev(pub u64);
@@ -42,6 +44,8 @@ pub struct Txn {
     pub checks: Vec<(Key, Expect)>,
     pub puts: Vec<(Key, Bytes)>,
     pub deletes: Vec<Key>,
+    /// Queued if, and only if, the rest happens.
+    pub events: Vec<NewEvent>,
 }
 
 /// A document as it was at a revision.
@@ -91,3 +95,18 @@ pub struct StoreError {
     pub context: String,
     pub message: String,
 }
+
+impl StoreError {
+    pub(crate) fn new(context: impl Into<String>, message: impl fmt::Display) -> Self {
+        Self {
+            context: context.into(),
+            message: message.to_string(),
+        }
+    }
+}
+
+/// The changes that a watcher asks for are no longer remembered: scan again, then watch from the
+/// revision of the first page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the changes since the watched revision are no longer remembered")]
+pub struct Compacted;

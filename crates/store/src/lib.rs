@@ -2,6 +2,16 @@
 
 pub mod record;
 
+mod any;
 mod kv;
+mod memory;
+mod queue;
+mod sql;
+mod watch;
 
-pub use kv::{Change, CommitError, Entry, Expect, Key, Page, Rev, StoreError, Txn};
+pub use any::AnyStore;
+pub use kv::{Change, CommitError, Compacted, Entry, Expect, Key, Page, Rev, StoreError, Txn};
+pub use memory::{Fault, MemStore};
+pub use queue::{Depth, EventId, Finished, LeaseToken, Leased, NewEvent, Outcome, StoreClock};
+pub use sql::SqlStore;
+pub use watch::Watch;

@@ -176,7 +176,9 @@ pub fn layer_key(layer: &LayerArn) -> Key {
 pub fn layer_version_key(arn: &LayerVersionArn) -> Key {
     let Scope { account, region } = &arn.layer.scope;
     let (name, version) = (&arn.layer.name, arn.version);
-    Key::new(format!("{LAYER_VERSIONS}{account}/{region}/{name}/{version:020}"))
+    Key::new(format!(
+        "{LAYER_VERSIONS}{account}/{region}/{name}/{version:020}"
+    ))
 }
 
 /// Reads the scope and name back out of a function's key.
@@ -185,5 +187,9 @@ pub fn function_of_key(key: &Key) -> Option<FunctionArn> {
     let mut parts = key.as_str().strip_prefix(FUNCTIONS)?.splitn(3, '/');
     let account = parts.next()?.parse().ok()?;
     let region = parts.next()?.parse().ok()?;
-    Some(FunctionArn::new(&Scope { account, region }, parts.next()?, None))
+    Some(FunctionArn::new(
+        &Scope { account, region },
+        parts.next()?,
+        None,
+    ))
 }

@@ -88,3 +88,45 @@ pub const PENDING_WAIT: Duration = Duration::from_secs(5);
 pub const IDLE_ENVIRONMENT: Duration = Duration::from_secs(600);
 /// Running invocations may finish this long after SIGTERM unless configured. Ours.
 pub const DRAIN: Duration = Duration::from_secs(30);
+
+/// Size of one stored document, bytes. Ours.
+pub const VALUE_BYTES: usize = 64 * 1_024;
+/// Length of a document's key, bytes. Ours.
+pub const KEY_BYTES: usize = 512;
+/// Checks, puts, deletes and events of one transaction together, count. Ours.
+pub const TXN_OPS: usize = 16;
+/// Body of one queued event, bytes. Ours: an asynchronous payload and room for its envelope.
+pub const EVENT_BODY_BYTES: usize = INVOKE_EVENT_PAYLOAD_BYTES + 64 * 1_024;
+/// Events in one call to the queue, count. Ours.
+pub const EVENTS_PER_CALL: usize = 256;
+/// Events that wait or are leased at once, count. Ours.
+pub const EVENTS_QUEUED: u64 = 1_000_000;
+/// Dead events that are kept, count; the oldest go first. Ours.
+pub const EVENTS_DEAD: u64 = 10_000;
+/// Writes that wait for the store's writer, KiB; each counts as one at least, and more callers
+/// wait for room. Ours.
+pub const STORE_WRITES_WAITING_KIB: u32 = 64 * 1_024;
+/// Read connections of the embedded store, count. Ours.
+pub const STORE_READERS: usize = 4;
+/// Entries on one page of a scan, count. Ours.
+pub const SCAN_PAGE_ENTRIES: u32 = 1_000;
+/// Values on one page of a scan, bytes; at least one entry is always given. Ours.
+pub const SCAN_PAGE_BYTES: usize = 8 << 20;
+/// Commits that a watcher may lag behind before it reads the history in the database, count. Ours.
+pub const WATCH_RING_COMMITS: usize = 1_024;
+/// Values kept for watchers in memory, bytes. Ours.
+pub const WATCH_RING_BYTES: usize = 8 << 20;
+/// Commits whose changes the database remembers for watchers, count. Ours.
+pub const WATCH_HISTORY_COMMITS: u64 = 4_096;
+/// Values that the database remembers for watchers, bytes. Ours.
+pub const WATCH_HISTORY_BYTES: u64 = 64 << 20;
+/// Changes handed to a watcher at once, count; a commit is never split. Ours.
+pub const WATCH_BATCH_CHANGES: usize = 1_024;
+/// Size of the write-ahead log at which the writer moves it into the database, bytes. Ours.
+pub const WAL_BYTES: u64 = 16 << 20;
+/// How long the writer is idle before it does the same. Ours.
+pub const WAL_IDLE: Duration = Duration::from_millis(100);
+/// Archives that are unpacked at once, count. Ours.
+pub const EXTRACTIONS: usize = 4;
+/// Steps spent on following the links of one archive, count. Ours.
+pub const ZIP_LINK_STEPS: usize = 1_000_000;
