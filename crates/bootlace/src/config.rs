@@ -1,0 +1,148 @@
+//! The configuration: what it holds, and what it is unless said otherwise.
+//!
+//! One TOML table per component. Every key can also be given as `BOOTLACE_<TABLE>__<KEY>` or as
+//! `--set <table>.<key>=<value>`, and the frequent ones by a flag of their own. [`keys`] is the one
+//! list of keys; [`load`] lays the sources over each other; [`check`] holds the rules between keys.
+
+mod check;
+mod keys;
+mod load;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bootlace_types::{Region, limits};
+
+pub(crate) use load::{ConfigOptions, Loaded};
+
+/// The effective configuration.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Config {
+    pub(crate) server: Server,
+    pub(crate) store: Store,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) invoke: Invoke,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Server {
+    pub(crate) listen: SocketAddr,
+    /// Names a request's Host may carry, besides the loopback ones.
+    pub(crate) allowed_hosts: Vec<String>,
+    /// Origins of browser pages that may call the API.
+    pub(crate) allowed_origins: Vec<String>,
+    /// Of requests that name no region.
+    pub(crate) region: Region,
+    /// How long running invocations may finish after SIGTERM.
+    pub(crate) drain: Duration,
+    pub(crate) log: String,
+    /// Threads that serve requests, count.
+    pub(crate) workers: usize,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Store {
+    pub(crate) data_dir: PathBuf,
+    /// Code and layers of one account and region, zipped, bytes.
+    pub(crate) code_storage_bytes: u64,
+    /// Where `S3Bucket` and `S3Key` are fetched from.
+    pub(crate) s3: S3,
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct S3 {
+    /// Empty: there is none.
+    pub(crate) endpoint: String,
+    pub(crate) region: Region,
+    /// Empty: requests are not signed.
+    pub(crate) access_key_id: String,
+    pub(crate) secret_access_key: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Isolation {
+    Auto,
+    Namespaces,
+    Local,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Sandbox {
+    pub(crate) isolation: Isolation,
+    /// Network namespaces kept ready, count.
+    pub(crate) ready: usize,
+    /// Prepared mount namespaces kept, count.
+    pub(crate) templates: usize,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Invoke {
+    /// Concurrent executions of one account, count.
+    pub(crate) account_concurrency: u32,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) init_timeout: Duration,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 4574)),
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            region: Region::default(),
+            drain: limits::DRAIN,
+            log: "info".to_owned(),
+            workers: 2,
+        }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            data_dir: default_data_dir(),
+            code_storage_bytes: limits::CODE_STORAGE_BYTES,
+            s3: S3::default(),
+        }
+    }
+}
+
+impl Default for Sandbox {
+    fn default() -> Self {
+        let pool = bootlace_sandbox::PoolOptions::default();
+        Self {
+            isolation: Isolation::Auto,
+            ready: pool.ready,
+            templates: pool.templates,
+        }
+    }
+}
+
+impl Default for Invoke {
+    fn default() -> Self {
+        Self {
+            account_concurrency: limits::ACCOUNT_CONCURRENCY,
+            idle_timeout: limits::IDLE_ENVIRONMENT,
+            init_timeout: limits::INIT,
+        }
+    }
+}
+
+/// `/var/lib/bootlace` for root, else the user's own place for data.
+fn default_data_dir() -> PathBuf {
+    if rustix::process::geteuid().is_root() {
+        return PathBuf::from("/var/lib/bootlace");
+    }
+    let directory = |name| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    directory("XDG_DATA_HOME")
+        .or_else(|| directory("HOME").map(|home| home.join(".local/share")))
+        .map_or_else(
+            || PathBuf::from("bootlace-data"),
+            |data| data.join("bootlace"),
+        )
+}

@@ -1,0 +1,25 @@
+//! The rules between keys.
+
+use super::Config;
+
+/// Nothing that a server could start with but should not.
+pub(super) fn check(config: &Config) -> Result<(), String> {
+    let listen = config.server.listen;
+    if !listen.ip().to_canonical().is_loopback() {
+        return Err(format!(
+            "`server.listen`: {listen} can be reached from other machines, and with `auth.mode` none \
+             everybody who reaches it may run code here; remedy: listen on 127.0.0.1 and let clients come \
+             through an SSH tunnel or a proxy that authenticates them (its public name goes into \
+             `server.allowed_hosts`)"
+        ));
+    }
+    let s3 = &config.store.s3;
+    if s3.access_key_id.is_empty() != s3.secret_access_key.is_empty() {
+        return Err(
+            "`store.s3_access_key_id` and `store.s3_secret_access_key`: one is set without the \
+                    other; remedy: set both, or neither for unsigned requests"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,301 @@
+//! Every key of the configuration: its name, what it means, how it is read and shown.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use toml::Value;
+
+use super::{Config, Isolation};
+
+/// One key that can be set.
+pub(super) struct Key {
+    /// `table.key`
+    pub(super) path: &'static str,
+    pub(super) help: &'static str,
+    /// Its value is not printed.
+    pub(super) secret: bool,
+    pub(super) set: fn(&mut Config, &Value) -> Result<(), String>,
+    pub(super) show: fn(&Config) -> Value,
+}
+
+/// Keys and tables of later parts: refused by name, so that nobody believes they work.
+pub(super) const NOT_YET: &[(&str, &str)] = &[
+    (
+        "server.tls_certificate",
+        "TLS is not built yet; put a proxy in front",
+    ),
+    (
+        "server.tls_key",
+        "TLS is not built yet; put a proxy in front",
+    ),
+    (
+        "server.function_url_domain",
+        "function URLs are not built yet",
+    ),
+    (
+        "logs",
+        "the log store is not built yet; a log comes with the answer of an invocation (LogType=Tail)",
+    ),
+    (
+        "egress",
+        "egress is not built yet; a sandbox has its own loopback and no other network",
+    ),
+    (
+        "cluster",
+        "clusters are not built yet; one server owns its data directory",
+    ),
+];
+
+/// All keys, in the order they are printed.
+pub(super) const KEYS: &[Key] = &[
+    key(
+        "server.listen",
+        "Address and port; port 0 picks a free one. Loopback only while auth.mode is none",
+        |c, v| Ok(c.server.listen = address(v)?),
+        |c| shown(c.server.listen),
+    ),
+    key(
+        "server.allowed_hosts",
+        "Names that the Host header may carry besides the loopback ones",
+        |c, v| Ok(c.server.allowed_hosts = list(v)?),
+        |c| c.server.allowed_hosts.clone().into(),
+    ),
+    key(
+        "server.allowed_origins",
+        "Origins of browser pages that may call the API",
+        |c, v| Ok(c.server.allowed_origins = list(v)?),
+        |c| c.server.allowed_origins.clone().into(),
+    ),
+    key(
+        "server.region",
+        "Region of requests that name none",
+        |c, v| Ok(c.server.region = parsed(v)?),
+        |c| shown(&c.server.region),
+    ),
+    key(
+        "server.drain_s",
+        "How long running invocations may finish after SIGTERM, seconds",
+        |c, v| Ok(c.server.drain = seconds(v)?),
+        |c| whole(c.server.drain.as_secs()),
+    ),
+    key(
+        "server.log",
+        "Filter of the server's own log: error, warn, info, debug, trace, or `info,bootlace_invoke=debug`",
+        |c, v| Ok(c.server.log = text(v)?.to_owned()),
+        |c| shown(&c.server.log),
+    ),
+    key(
+        "server.workers",
+        "Threads that serve requests",
+        |c, v| Ok(c.server.workers = number(v, 1, 512)?),
+        |c| whole(c.server.workers),
+    ),
+    key(
+        "store.data_dir",
+        "Everything the server keeps; one server per directory",
+        |c, v| Ok(c.store.data_dir = text(v)?.into()),
+        |c| shown(c.store.data_dir.display()),
+    ),
+    key(
+        "store.code_storage_bytes",
+        "Zipped code and layers of one account and region, bytes",
+        |c, v| Ok(c.store.code_storage_bytes = number(v, 1, i64::MAX)?),
+        |c| whole(c.store.code_storage_bytes),
+    ),
+    key(
+        "store.s3_endpoint",
+        "Where S3Bucket and S3Key are fetched from, http://HOST:PORT; empty: code comes as ZipFile only",
+        |c, v| Ok(c.store.s3.endpoint = endpoint(v)?),
+        |c| shown(&c.store.s3.endpoint),
+    ),
+    key(
+        "store.s3_region",
+        "Region of the S3 endpoint",
+        |c, v| Ok(c.store.s3.region = parsed(v)?),
+        |c| shown(&c.store.s3.region),
+    ),
+    key(
+        "store.s3_access_key_id",
+        "Access key for the S3 endpoint; empty: requests are not signed",
+        |c, v| Ok(c.store.s3.access_key_id = text(v)?.to_owned()),
+        |c| shown(&c.store.s3.access_key_id),
+    ),
+    Key {
+        secret: true,
+        ..key(
+            "store.s3_secret_access_key",
+            "Secret key for the S3 endpoint",
+            |c, v| Ok(c.store.s3.secret_access_key = text(v)?.to_owned()),
+            |c| shown(&c.store.s3.secret_access_key),
+        )
+    },
+    key(
+        "sandbox.isolation",
+        "auto: the strongest that works; namespaces; local: none at all, for trusted code",
+        |c, v| Ok(c.sandbox.isolation = isolation(v)?),
+        |c| shown(c.sandbox.isolation.name()),
+    ),
+    key(
+        "sandbox.ready",
+        "Network namespaces kept ready",
+        |c, v| Ok(c.sandbox.ready = number(v, 0, 4_096)?),
+        |c| whole(c.sandbox.ready),
+    ),
+    key(
+        "sandbox.templates",
+        "Prepared mount namespaces kept, one per function version",
+        |c, v| Ok(c.sandbox.templates = number(v, 1, 65_536)?),
+        |c| whole(c.sandbox.templates),
+    ),
+    key(
+        "invoke.account_concurrency",
+        "Concurrent executions of one account; more are answered with 429",
+        |c, v| Ok(c.invoke.account_concurrency = number(v, 1, 1_000_000)?),
+        |c| whole(c.invoke.account_concurrency),
+    ),
+    key(
+        "invoke.idle_timeout_s",
+        "How long an idle environment is kept, seconds",
+        |c, v| Ok(c.invoke.idle_timeout = seconds(v)?),
+        |c| whole(c.invoke.idle_timeout.as_secs()),
+    ),
+    key(
+        "invoke.init_timeout_s",
+        "How long an environment may initialize, seconds",
+        |c, v| Ok(c.invoke.init_timeout = seconds(v)?),
+        |c| whole(c.invoke.init_timeout.as_secs()),
+    ),
+    key(
+        "auth.mode",
+        "none: requests need no signature, on loopback addresses only",
+        |_, v| auth(v),
+        |_| shown("none"),
+    ),
+];
+
+const fn key(
+    path: &'static str,
+    help: &'static str,
+    set: fn(&mut Config, &Value) -> Result<(), String>,
+    show: fn(&Config) -> Value,
+) -> Key {
+    Key {
+        path,
+        help,
+        secret: false,
+        set,
+        show,
+    }
+}
+
+/// A value given as text, by environment or flag, in the type that the key's default has.
+pub(super) fn from_text(key: &Key, text: &str) -> Result<Value, String> {
+    match (key.show)(&Config::default()) {
+        Value::Integer(_) => match text.parse() {
+            Ok(number) => Ok(Value::Integer(number)),
+            Err(_) => Err(format!("{text:?} is no whole number")),
+        },
+        Value::Array(_) => {
+            let items = text
+                .split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty());
+            Ok(Value::Array(
+                items.map(|item| Value::String(item.to_owned())).collect(),
+            ))
+        }
+        _ => Ok(Value::String(text.to_owned())),
+    }
+}
+
+impl Isolation {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Namespaces => "namespaces",
+            Self::Local => "local",
+        }
+    }
+}
+
+fn shown(value: impl ToString) -> Value {
+    Value::String(value.to_string())
+}
+
+fn whole(value: impl TryInto<i64>) -> Value {
+    Value::Integer(value.try_into().unwrap_or(i64::MAX))
+}
+
+fn text(value: &Value) -> Result<&str, String> {
+    value
+        .as_str()
+        .ok_or_else(|| format!("a text is expected, not {}", value.type_str()))
+}
+
+fn parsed<T: std::str::FromStr<Err: ToString>>(value: &Value) -> Result<T, String> {
+    text(value)?
+        .parse()
+        .map_err(|error: T::Err| error.to_string())
+}
+
+fn number<T: TryFrom<i64>>(value: &Value, low: i64, high: i64) -> Result<T, String> {
+    let number = value.as_integer();
+    let number =
+        number.ok_or_else(|| format!("a whole number is expected, not {}", value.type_str()))?;
+    if !(low..=high).contains(&number) {
+        return Err(format!("{number} is not between {low} and {high}"));
+    }
+    T::try_from(number).map_err(|_| format!("{number} is too large"))
+}
+
+fn seconds(value: &Value) -> Result<Duration, String> {
+    Ok(Duration::from_secs(number(value, 0, 86_400)?))
+}
+
+fn list(value: &Value) -> Result<Vec<String>, String> {
+    let items = value.as_array();
+    let items =
+        items.ok_or_else(|| format!("a list of texts is expected, not {}", value.type_str()))?;
+    items
+        .iter()
+        .map(|item| text(item).map(str::to_owned))
+        .collect()
+}
+
+fn address(value: &Value) -> Result<SocketAddr, String> {
+    let given = text(value)?;
+    let numeric = given
+        .strip_prefix("localhost:")
+        .map(|port| format!("127.0.0.1:{port}"));
+    let numeric = numeric.as_deref().unwrap_or(given);
+    numeric
+        .parse()
+        .map_err(|_| format!("{given:?} is no address with a port, such as 127.0.0.1:4574"))
+}
+
+fn endpoint(value: &Value) -> Result<String, String> {
+    let given = text(value)?;
+    if given.is_empty() || given.starts_with("http://") {
+        return Ok(given.trim_end_matches('/').to_owned());
+    }
+    Err(format!(
+        "{given:?} is no http:// address (https is not built yet)"
+    ))
+}
+
+fn isolation(value: &Value) -> Result<Isolation, String> {
+    match text(value)? {
+        "auto" => Ok(Isolation::Auto),
+        "namespaces" => Ok(Isolation::Namespaces),
+        "local" => Ok(Isolation::Local),
+        other => Err(format!("{other:?} is none of auto, namespaces, local")),
+    }
+}
+
+fn auth(value: &Value) -> Result<(), String> {
+    match text(value)? {
+        "none" => Ok(()),
+        "sigv4" => Err("`sigv4` is not built yet; use `none` on a loopback address".to_owned()),
+        other => Err(format!("{other:?} is none of none, sigv4")),
+    }
+}

@@ -1,0 +1,10 @@
+//! One file per verb.
+
+pub(crate) mod config;
+pub(crate) mod demo;
+pub(crate) mod doctor;
+pub(crate) mod env;
+pub(crate) mod function;
+pub(crate) mod invoke;
+pub(crate) mod layer;
+pub(crate) mod serve;
