@@ -1,1 +1,32 @@
-//! placeholder
+//! One execution environment: its lifecycle, the Runtime API it serves to the code inside, its log.
+//!
+//! It does not know callers, pools or the store: it is started with everything it needs, tells its
+//! [`Home`] when it is vacant, and an [`IdleLease`] is the right to invoke it. Read `lifecycle`
+//! first, a pure machine with the diagram; [`Environment`] does what the machine decides, directly
+//! from the task of the caller or of the guest's connection, so that a warm invocation is nothing
+//! but the meeting of the two.
+
+mod bootstrap;
+mod connections;
+mod environment;
+mod failure;
+mod lease;
+mod lifecycle;
+mod log;
+mod registry;
+mod report;
+mod runtime_api;
+mod runtime_event;
+mod spec;
+mod start;
+mod variables;
+
+pub use bootlace_sandbox::Driver;
+pub use environment::{Environment, EnvironmentId, Home, Lost};
+pub use failure::Failure;
+pub use lease::{IdleLease, NotIdle, Running};
+pub use lifecycle::Was;
+pub use log::{LogEvent, LogOrigin, LogSink};
+pub use registry::{EnvironmentInfo, EnvironmentState, Registry};
+pub use spec::{EnvironmentSpec, Invocation, Outcome, Trees};
+pub use start::Start;

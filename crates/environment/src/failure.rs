@@ -1,0 +1,246 @@
+//! Why a runtime could not answer, and the documents AWS gives the caller for each reason.
+
+use std::fmt;
+use std::time::Duration;
+
+use bootlace_sandbox::{End, ExitStatus};
+use bootlace_types::RequestId;
+use bytes::Bytes;
+use serde::Serialize;
+
+/// What ended an environment that should have answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// The runtime reported that it cannot initialize; the caller gets its own document.
+    InitError { error_type: Box<str>, body: Bytes },
+    /// The function, or its initialization, ran longer than it may.
+    TimedOut { limit: Duration },
+    /// The runtime process ended.
+    Exited(End),
+    /// It used more memory than it was given.
+    OutOfMemory,
+    /// Neither the code nor a layer brings a `bootstrap`.
+    NoBootstrap,
+    /// The kernel refused to run the bootstrap.
+    Exec { program: String, errno: i32 },
+    /// The platform failed, not the function; the text is for operators.
+    Platform { context: String },
+}
+
+impl Failure {
+    pub(crate) fn of_exit(status: ExitStatus) -> Self {
+        if status.out_of_memory { Self::OutOfMemory } else { Self::Exited(status.end) }
+    }
+
+    /// The error type in the log's REPORT line.
+    #[must_use]
+    pub fn report_type(&self) -> &str {
+        match self {
+            Self::InitError { error_type, .. } => error_type,
+            Self::TimedOut { .. } => "Sandbox.Timedout",
+            Self::Exited(End::Lost) | Self::Platform { .. } => "Sandbox.Failure",
+            Self::Exited(_) => "Runtime.ExitError",
+            Self::OutOfMemory => "Runtime.OutOfMemory",
+            Self::NoBootstrap | Self::Exec { .. } => "Runtime.InvalidEntrypoint",
+        }
+    }
+
+    /// The body of the answer to the caller of this request.
+    #[must_use]
+    pub fn document(&self, request_id: RequestId) -> Bytes {
+        let error_type = match self {
+            Self::InitError { body, .. } => return body.clone(),
+            // A runtime killed for its memory looks to the caller like any other killed one.
+            Self::OutOfMemory => "Runtime.ExitError",
+            other => other.report_type(),
+        };
+        document(error_type, &format!("RequestId: {request_id} Error: {self}"))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InitError { error_type, .. } => write!(f, "{error_type}"),
+            Self::TimedOut { limit } => {
+                write!(f, "Task timed out after {:.2} seconds", limit.as_secs_f64())
+            }
+            Self::Exited(End::Exited(0)) => {
+                f.write_str("Runtime exited without providing a reason")
+            }
+            Self::Exited(End::Exited(code)) => {
+                write!(f, "Runtime exited with error: exit status {code}")
+            }
+            Self::Exited(End::Signaled(signal)) => {
+                write!(f, "Runtime exited with error: signal: {}", SignalName(*signal))
+            }
+            Self::Exited(End::Lost) => f.write_str("the sandbox was lost"),
+            Self::OutOfMemory => f.write_str("Runtime exited with error: signal: killed"),
+            Self::NoBootstrap => f.write_str(
+                "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]",
+            ),
+            Self::Exec { program, errno } => {
+                write!(f, "fork/exec {program}: {}", ErrnoText(*errno))
+            }
+            Self::Platform { .. } => f.write_str("the environment could not be used"),
+        }
+    }
+}
+
+/// What is wrong with an answer that a runtime posted for its current request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AnswerFault {
+    TooLarge,
+    /// The response mode header has a value that nobody defined.
+    Mode,
+    /// The body ended before its announced end.
+    Truncated,
+}
+
+impl AnswerFault {
+    pub(crate) fn document(self, request_id: RequestId) -> Bytes {
+        match self {
+            Self::TooLarge => document(
+                "Function.ResponseSizeTooLarge",
+                &format!(
+                    "Response payload size exceeded maximum allowed payload size ({} bytes).",
+                    bootlace_types::limits::RESPONSE_BYTES
+                ),
+            ),
+            Self::Mode => document(
+                "Runtime.InvalidResponseModeHeader",
+                &format!("RequestId: {request_id} Error: Invalid function response mode"),
+            ),
+            Self::Truncated => document(
+                "Runtime.TruncatedResponse",
+                &format!("RequestId: {request_id} Error: HTTP request detected as truncated"),
+            ),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(rename = "errorType")]
+    error_type: &'a str,
+    #[serde(rename = "errorMessage")]
+    error_message: &'a str,
+}
+
+fn document(error_type: &str, error_message: &str) -> Bytes {
+    let document = Document { error_type, error_message };
+    // Two strings always serialize; an empty body is the honest rest.
+    serde_json::to_vec(&document).map_or_else(|_| Bytes::new(), Bytes::from)
+}
+
+/// Signals as Go names them, because AWS's platform is written in it.
+struct SignalName(i32);
+
+impl fmt::Display for SignalName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            1 => "hangup",
+            2 => "interrupt",
+            3 => "quit",
+            4 => "illegal instruction",
+            5 => "trace/breakpoint trap",
+            6 => "aborted",
+            7 => "bus error",
+            8 => "floating point exception",
+            9 => "killed",
+            10 => "user defined signal 1",
+            11 => "segmentation fault",
+            12 => "user defined signal 2",
+            13 => "broken pipe",
+            14 => "alarm clock",
+            15 => "terminated",
+            other => return write!(f, "signal {other}"),
+        })
+    }
+}
+
+/// Errors of `execve` in the same language.
+struct ErrnoText(i32);
+
+impl fmt::Display for ErrnoText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            1 => "operation not permitted",
+            2 => "no such file or directory",
+            7 => "argument list too long",
+            8 => "exec format error",
+            12 => "cannot allocate memory",
+            13 => "permission denied",
+            20 => "not a directory",
+            26 => "text file busy",
+            40 => "too many levels of symbolic links",
+            other => return write!(f, "errno {other}"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(failure: &Failure, error_type: &str, message: &str) {
+        let id = RequestId::random();
+        let document: serde_json::Value =
+            serde_json::from_slice(&failure.document(id)).expect("JSON");
+        assert_eq!(document["errorType"], error_type);
+        assert_eq!(document["errorMessage"], format!("RequestId: {id} Error: {message}"));
+    }
+
+    #[test]
+    fn callers_get_aws_documents() {
+        let exited = |end| Failure::of_exit(ExitStatus { end, out_of_memory: false });
+        check(
+            &Failure::TimedOut { limit: Duration::from_secs(3) },
+            "Sandbox.Timedout",
+            "Task timed out after 3.00 seconds",
+        );
+        check(
+            &exited(End::Exited(0)),
+            "Runtime.ExitError",
+            "Runtime exited without providing a reason",
+        );
+        check(
+            &exited(End::Exited(7)),
+            "Runtime.ExitError",
+            "Runtime exited with error: exit status 7",
+        );
+        check(
+            &exited(End::Signaled(9)),
+            "Runtime.ExitError",
+            "Runtime exited with error: signal: killed",
+        );
+        check(
+            &exited(End::Signaled(11)),
+            "Runtime.ExitError",
+            "Runtime exited with error: signal: segmentation fault",
+        );
+        check(
+            &Failure::OutOfMemory,
+            "Runtime.ExitError",
+            "Runtime exited with error: signal: killed",
+        );
+        check(
+            &Failure::NoBootstrap,
+            "Runtime.InvalidEntrypoint",
+            "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]",
+        );
+        let exec = |errno| Failure::Exec { program: "/var/task/bootstrap".into(), errno };
+        check(
+            &exec(13),
+            "Runtime.InvalidEntrypoint",
+            "fork/exec /var/task/bootstrap: permission denied",
+        );
+        check(
+            &exec(8),
+            "Runtime.InvalidEntrypoint",
+            "fork/exec /var/task/bootstrap: exec format error",
+        );
+        assert_eq!(Failure::OutOfMemory.report_type(), "Runtime.OutOfMemory");
+    }
+}

@@ -1,0 +1,115 @@
+//! The right to invoke an idle environment, and the invocation that it becomes.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+use tokio::time::Sleep;
+
+use crate::environment::{Environment, EnvironmentId};
+use crate::lifecycle::{Event, State, Was};
+use crate::runtime_event::RuntimeEvent;
+use crate::spec::{Invocation, Outcome};
+
+/// The right to invoke an environment whose runtime is parked. There is one at a time; dropped
+/// unused it goes back to the environment's owner.
+#[derive(Debug)]
+pub struct IdleLease {
+    environment: Option<Arc<Environment>>,
+    since: Instant,
+}
+
+/// An invocation could not begin, because the environment ended meanwhile; nothing was run.
+#[derive(Debug)]
+pub struct NotIdle(RuntimeEvent);
+
+impl IdleLease {
+    pub(crate) fn new(environment: Arc<Environment>) -> Self {
+        Self { environment: Some(environment), since: bootlace_types::clock::now() }
+    }
+
+    #[must_use]
+    pub fn id(&self) -> EnvironmentId {
+        self.environment.as_ref().map_or(EnvironmentId(0), |environment| environment.id)
+    }
+
+    /// Since when it has been idle.
+    #[must_use]
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// Hands the event to the runtime. What comes back is awaited for the outcome.
+    pub fn invoke(self, invocation: Invocation) -> Result<Running, NotIdle> {
+        let limit = self.environment.as_ref().map(|environment| environment.spec.timeout);
+        self.deliver(RuntimeEvent::new(invocation, limit.unwrap_or_default()))
+    }
+
+    /// The same again, with another environment.
+    pub fn retry(self, refused: NotIdle) -> Result<Running, NotIdle> {
+        self.deliver(refused.0)
+    }
+
+    fn deliver(mut self, event: RuntimeEvent) -> Result<Running, NotIdle> {
+        let Some(environment) = self.environment.take() else { return Err(NotIdle(event)) };
+        let (caller, outcome) = oneshot::channel();
+        let request_id = event.request_id;
+        environment.invoke(event, caller).map_err(NotIdle)?;
+        let timer = Box::pin(tokio::time::sleep(environment.spec.timeout));
+        Ok(Running { environment, request_id, outcome, timer })
+    }
+
+    /// Ends the environment.
+    pub fn shut_down(mut self) {
+        if let Some(environment) = self.environment.take() {
+            environment.happen(Event::Shutdown);
+        }
+    }
+}
+
+impl Drop for IdleLease {
+    fn drop(&mut self) {
+        let Some(environment) = self.environment.take() else { return };
+        if !environment.with_state(|state| matches!(state, State::Idle { .. })) {
+            return;
+        }
+        match environment.home.upgrade() {
+            Some(home) => home.vacant(Self::new(environment), Was::Idle),
+            None => {
+                environment.happen(Event::Shutdown);
+            }
+        }
+    }
+}
+
+/// An invocation that runs; await it for its outcome. It also enforces the function's timeout, so
+/// whoever loses interest must hand it to a task instead of dropping it.
+#[derive(Debug)]
+pub struct Running {
+    environment: Arc<Environment>,
+    request_id: bootlace_types::RequestId,
+    outcome: oneshot::Receiver<Outcome>,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Future for Running {
+    /// `None` only when the environment vanished without a word, which it does not.
+    type Output = Option<Outcome>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Outcome>> {
+        let this = &mut *self;
+        if let Poll::Ready(outcome) = Pin::new(&mut this.outcome).poll(context) {
+            return Poll::Ready(outcome.ok());
+        }
+        if this.timer.as_mut().poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        this.environment.log.drain();
+        this.environment.happen(Event::TimedOut { id: this.request_id });
+        // Either the timeout answered, or the function did just before.
+        Poll::Ready(this.outcome.try_recv().ok())
+    }
+}

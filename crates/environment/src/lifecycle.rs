@@ -1,0 +1,411 @@
+//! The life of one environment as a pure machine: it decides, [`crate::Environment`] acts.
+//!
+//! ```text
+//!  Provisioning ─► Initializing ─► Idle ⇄ Invoking { Running ─► Answered }
+//!       │               │           │          │
+//!       └───────────────┴───────────┴──────────┴──► ShuttingDown ─► Terminated
+//! ```
+//!
+//! Idle means that the runtime is parked on `next`. An invocation is Running until the runtime has
+//! answered, and Answered until it asks for the next one: only then is the environment free. What
+//! a state does not allow is refused as AWS refuses it. Everything that fails leads to
+//! ShuttingDown; an environment is never used again after a failure.
+
+use std::time::{Duration, Instant};
+
+use bootlace_types::RequestId;
+use bytes::Bytes;
+
+use crate::failure::{AnswerFault, Failure};
+
+/// Where the environment stands.
+#[derive(Debug)]
+pub(crate) enum State {
+    /// The sandbox is being made.
+    Provisioning,
+    /// The runtime process runs and has not asked for an event yet.
+    Initializing { since: Instant },
+    /// The runtime is parked; `init` is how long initialization took, until it is reported.
+    Idle { init: Option<Duration> },
+    Invoking(Running),
+    /// Nothing is accepted any more; the sandbox is being destroyed.
+    ShuttingDown(Ending),
+    Terminated,
+}
+
+impl State {
+    pub(crate) fn ended_by_init_error(&self) -> bool {
+        matches!(self, Self::ShuttingDown(Ending::InitError))
+    }
+}
+
+/// What brought an environment to its end, as far as late calls of its runtime must know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    TimedOut,
+    InitError,
+    Other,
+}
+
+/// The invocation of an environment that is Invoking.
+#[derive(Debug)]
+pub(crate) struct Running {
+    request_id: RequestId,
+    began: Instant,
+    limit: Duration,
+    /// The caller waits for the REPORT line.
+    with_report: bool,
+    /// How long initialization took, in the first invocation.
+    init: Option<Duration>,
+    /// Whether the runtime has answered, and what the caller has not been told yet.
+    answered: Option<Option<Answer>>,
+}
+
+/// What happens to an environment.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// The sandbox stands, the runtime process is about to start.
+    Started,
+    Invoke { request_id: RequestId, limit: Duration, with_report: bool },
+    /// The runtime calls `next`.
+    Next,
+    /// The runtime answers; an id that is none of ours is `None`.
+    Response { id: Option<RequestId>, body: Bytes },
+    Error { id: Option<RequestId>, body: Bytes },
+    /// The runtime answers in a way that cannot be passed on.
+    Faulty { id: Option<RequestId>, fault: AnswerFault },
+    InitError { error_type: Box<str>, body: Bytes },
+    /// The invocation's time is over.
+    TimedOut { id: RequestId },
+    /// The environment cannot go on: start failed, process ended, memory or init limit passed.
+    Failed(Failure),
+    /// Its owner wants it to end.
+    Shutdown,
+    /// The sandbox is gone.
+    Gone,
+}
+
+/// What to do now; the fields are done in their order.
+#[derive(Debug, Default)]
+pub(crate) struct Actions {
+    /// For whoever brought the event.
+    pub(crate) verdict: Verdict,
+    /// Write END and REPORT of the invocation that is over.
+    pub(crate) report: Option<Report>,
+    /// Tell the owner; before the caller, who may come back at once.
+    pub(crate) notice: Option<Notice>,
+    /// For the caller of the invocation.
+    pub(crate) answer: Option<Answer>,
+    /// Destroy the sandbox.
+    pub(crate) destroy: bool,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nobody waits for one.
+    #[default]
+    None,
+    Accepted,
+    /// Hold the call until there is an event.
+    Park,
+    /// Give it the event of the running invocation.
+    Deliver,
+    Refused(Refusal),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The call is not allowed in the runtime's state.
+    Transition { from: &'static str, to: &'static str },
+    InvalidRequestId,
+    Fault(AnswerFault),
+    /// The invocation's time was over before its answer came.
+    InvokeTimeout,
+    /// The environment is ending; for an invoker: it is not idle.
+    Unusable,
+}
+
+/// What the caller gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) payload: Bytes,
+    pub(crate) function_error: bool,
+}
+
+/// The facts of an invocation's REPORT line.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Report {
+    pub(crate) request_id: RequestId,
+    pub(crate) duration: Duration,
+    pub(crate) init: Option<Duration>,
+    pub(crate) failure: Option<Failure>,
+}
+
+/// What the owner of the environment must know.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Notice {
+    /// It is parked and may be invoked.
+    Vacant(Was),
+    /// Its caller has the answer; it will be free soon.
+    Settling,
+    /// It will not be used again.
+    Lost(Was, Option<Failure>),
+}
+
+/// What an environment was doing before it became vacant or lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Was {
+    Starting,
+    Idle,
+    Running,
+    /// Its invocation was answered but not over.
+    Settling,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub(crate) struct Lifecycle {
+    state: State,
+}
+
+impl Lifecycle {
+    pub(crate) fn new() -> Self {
+        Self { state: State::Provisioning }
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Decides what an event means.
+    pub(crate) fn handle(&mut self, now: Instant, event: Event) -> Actions {
+        use Event as E;
+        use State as S;
+        match (&mut self.state, event) {
+            // Ends first: whatever failed, or whoever wants it, there is one way out.
+            (_, E::Gone) => self.gone(now),
+            (S::ShuttingDown(ending), event) => after_the_end(*ending, &event),
+            (S::Terminated, event) => after_the_end(Ending::Other, &event),
+            (_, E::Failed(failure)) => self.end(now, Some(failure)),
+            (_, E::Shutdown) => self.end(now, None),
+
+            (S::Provisioning, E::Started) => {
+                self.state = S::Initializing { since: now };
+                Actions::default()
+            }
+            (_, E::Started) => Actions::default(),
+
+            (S::Initializing { since }, E::Next) => {
+                let init = Some(now.saturating_duration_since(*since));
+                self.state = S::Idle { init };
+                Actions::of(Verdict::Park).tell(Notice::Vacant(Was::Starting))
+            }
+            (S::Idle { .. }, E::Next) => Actions::of(Verdict::Park),
+            (S::Invoking(running), E::Next) => match running.answered {
+                None => Actions::of(Verdict::Deliver),
+                Some(_) => self.complete(now),
+            },
+            (S::Provisioning, E::Next) => refuse_transition("Started", "Ready"),
+
+            (S::Idle { init }, E::Invoke { request_id, limit, with_report }) => {
+                let init = init.take();
+                self.state = S::Invoking(Running {
+                    request_id,
+                    began: now,
+                    limit,
+                    with_report,
+                    init,
+                    answered: None,
+                });
+                Actions::of(Verdict::Accepted)
+            }
+            (_, E::Invoke { .. }) => Actions::of(Verdict::Refused(Refusal::Unusable)),
+
+            (S::Invoking(running), E::Response { id, body }) if running.expects(id) => {
+                running.answer(Verdict::Accepted, Answer { payload: body, function_error: false })
+            }
+            (S::Invoking(running), E::Error { id, body }) if running.expects(id) => {
+                running.answer(Verdict::Accepted, Answer { payload: body, function_error: true })
+            }
+            (S::Invoking(running), E::Faulty { id, fault }) if running.expects(id) => {
+                let payload = fault.document(running.request_id);
+                running.answer(
+                    Verdict::Refused(Refusal::Fault(fault)),
+                    Answer { payload, function_error: true },
+                )
+            }
+            (_, E::Response { .. } | E::Error { .. } | E::Faulty { .. }) => {
+                Actions::of(Verdict::Refused(Refusal::InvalidRequestId))
+            }
+
+            (S::Initializing { .. }, E::InitError { error_type, body }) => {
+                let mut actions = self.end(now, Some(Failure::InitError { error_type, body }));
+                actions.verdict = Verdict::Accepted;
+                actions
+            }
+            (S::Provisioning, E::InitError { .. }) => refuse_transition("Started", "InitError"),
+            (S::Idle { .. }, E::InitError { .. }) => refuse_transition("Ready", "InitError"),
+            (S::Invoking(running), E::InitError { .. }) => {
+                refuse_transition(running.runtime_state(), "InitError")
+            }
+
+            (S::Invoking(running), E::TimedOut { id }) if running.request_id == id => {
+                let limit = running.limit;
+                self.end(now, Some(Failure::TimedOut { limit }))
+            }
+            (_, E::TimedOut { .. }) => Actions::default(),
+        }
+    }
+
+    /// The invocation whose time is over at `now`, if there is one.
+    pub(crate) fn overdue(&self, now: Instant) -> Option<RequestId> {
+        match &self.state {
+            State::Invoking(running) if now >= running.began + running.limit => {
+                Some(running.request_id)
+            }
+            _ => None,
+        }
+    }
+
+    fn complete(&mut self, now: Instant) -> Actions {
+        let state = std::mem::replace(&mut self.state, State::Idle { init: None });
+        let State::Invoking(mut running) = state else { return Actions::default() };
+        let was = running.was();
+        let answer = running.answered.take().flatten();
+        Actions {
+            verdict: Verdict::Park,
+            report: Some(running.report(now, None)),
+            answer,
+            notice: Some(Notice::Vacant(was)),
+            destroy: false,
+        }
+    }
+
+    /// Leaves whatever state for ShuttingDown, with the answer its caller still lacks.
+    fn end(&mut self, now: Instant, failure: Option<Failure>) -> Actions {
+        let ending = match &failure {
+            Some(Failure::TimedOut { .. }) => Ending::TimedOut,
+            Some(Failure::InitError { .. }) => Ending::InitError,
+            _ => Ending::Other,
+        };
+        let state = std::mem::replace(&mut self.state, State::ShuttingDown(ending));
+        let mut actions = Actions { destroy: true, ..Actions::default() };
+        let was = match state {
+            State::Provisioning | State::Initializing { .. } => Was::Starting,
+            State::Idle { .. } => Was::Idle,
+            State::Invoking(running) => {
+                // Ended from outside in the middle of an invocation: it was killed.
+                let failure = failure.clone().unwrap_or(KILLED);
+                actions.report = Some(running.report(now, Some(failure.clone())));
+                let was = running.was();
+                actions.answer = match running.answered {
+                    Some(held) => held,
+                    None => Some(Answer {
+                        payload: failure.document(running.request_id),
+                        function_error: true,
+                    }),
+                };
+                was
+            }
+            State::ShuttingDown(_) | State::Terminated => return Actions::default(),
+        };
+        actions.notice = Some(Notice::Lost(was, failure));
+        actions
+    }
+
+    fn gone(&mut self, now: Instant) -> Actions {
+        let mut actions = match self.state {
+            State::ShuttingDown(_) | State::Terminated => Actions::default(),
+            _ => self.end(now, None),
+        };
+        actions.destroy = false;
+        self.state = State::Terminated;
+        actions
+    }
+}
+
+const KILLED: Failure = Failure::Exited(bootlace_sandbox::End::Signaled(9));
+
+impl Running {
+    fn expects(&self, id: Option<RequestId>) -> bool {
+        self.answered.is_none() && id == Some(self.request_id)
+    }
+
+    fn answer(&mut self, verdict: Verdict, answer: Answer) -> Actions {
+        if self.with_report {
+            self.answered = Some(Some(answer));
+            return Actions::of(verdict);
+        }
+        self.answered = Some(None);
+        let mut actions = Actions::of(verdict).tell(Notice::Settling);
+        actions.answer = Some(answer);
+        actions
+    }
+
+    fn report(&self, now: Instant, failure: Option<Failure>) -> Report {
+        let mut duration = now.saturating_duration_since(self.began);
+        if let Some(Failure::TimedOut { limit }) = &failure {
+            duration = *limit;
+        }
+        Report { request_id: self.request_id, duration, init: self.init, failure }
+    }
+
+    /// Settling, if its caller has been told everything already.
+    fn was(&self) -> Was {
+        if matches!(self.answered, Some(None)) { Was::Settling } else { Was::Running }
+    }
+
+    /// The name AWS's platform has for where the runtime stands.
+    fn runtime_state(&self) -> &'static str {
+        if self.answered.is_some() { "RuntimeResponseSentState" } else { "Running" }
+    }
+}
+
+impl Actions {
+    fn of(verdict: Verdict) -> Self {
+        Self { verdict, ..Self::default() }
+    }
+
+    fn tell(mut self, notice: Notice) -> Self {
+        self.notice = Some(notice);
+        self
+    }
+}
+
+/// A runtime that is being killed may still speak.
+fn after_the_end(ending: Ending, event: &Event) -> Actions {
+    let refusal = match (ending, event) {
+        (Ending::InitError, Event::Next) => Refusal::Transition { from: "InitError", to: "Ready" },
+        (Ending::InitError, Event::InitError { .. }) => {
+            Refusal::Transition { from: "InitError", to: "InitError" }
+        }
+        (Ending::TimedOut, Event::Response { .. } | Event::Error { .. } | Event::Faulty { .. }) => {
+            Refusal::InvokeTimeout
+        }
+        (
+            _,
+            Event::Response { .. }
+            | Event::Error { .. }
+            | Event::Faulty { .. }
+            | Event::InitError { .. }
+            | Event::Next
+            | Event::Invoke { .. },
+        ) => Refusal::Unusable,
+        (
+            _,
+            Event::Started
+            | Event::TimedOut { .. }
+            | Event::Failed(_)
+            | Event::Shutdown
+            | Event::Gone,
+        ) => return Actions::default(),
+    };
+    Actions::of(Verdict::Refused(refusal))
+}
+
+fn refuse_transition(from: &'static str, to: &'static str) -> Actions {
+    Actions::of(Verdict::Refused(Refusal::Transition { from, to }))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,341 @@
+//! The log of one environment: what its processes write, cut into lines, and the platform's lines.
+//!
+//! One pipe per process comes in. Out go events to the [`LogSink`], and the tail of one invocation
+//! if its caller asked for it. Memory is bounded by one line and one tail, whatever is written.
+
+use std::mem::MaybeUninit;
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::SystemTime;
+
+use bootlace_types::{RequestId, clock, limits};
+use bytes::Bytes;
+use tokio::net::unix::pipe;
+
+/// Where log events go. A seam: the log store will be one more variant.
+#[derive(Clone, Default)]
+pub enum LogSink {
+    /// Nobody keeps logs.
+    #[default]
+    None,
+    /// Called with each event, on the path of the invocation: it must be quick and never block.
+    Each(Arc<dyn Fn(&LogEvent<'_>) + Send + Sync>),
+}
+
+impl std::fmt::Debug for LogSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Each(_) => "Each(..)",
+        })
+    }
+}
+
+/// One line, without its line break.
+#[derive(Debug)]
+pub struct LogEvent<'a> {
+    pub log_group: &'a str,
+    pub log_stream: &'a str,
+    pub time: SystemTime,
+    pub origin: LogOrigin,
+    /// The invocation during which it was read, if there was one.
+    pub request_id: Option<RequestId>,
+    pub line: &'a [u8],
+}
+
+/// Who wrote a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogOrigin {
+    Platform,
+    Function,
+}
+
+/// Bytes read in one system call.
+const CHUNK_BYTES: usize = 16 * 1024;
+/// Most that is read when an invocation ends: a pipe cannot hold more, unless its writer goes on.
+const DRAIN_BYTES: usize = 1 << 20;
+
+#[derive(Debug)]
+pub(crate) struct Log {
+    group: String,
+    stream: String,
+    sink: LogSink,
+    output: OnceLock<pipe::Receiver>,
+    lines: Mutex<Lines>,
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    current: Option<RequestId>,
+    tail: Option<Tail>,
+    /// The beginning of a line whose end has not come.
+    pending: Vec<u8>,
+}
+
+impl Log {
+    /// Keeps a tail from the beginning, for an initialization that may fail.
+    pub(crate) fn new(group: String, stream: String, sink: LogSink) -> Self {
+        let lines = Lines { tail: Some(Tail::default()), ..Lines::default() };
+        Self { group, stream, sink, output: OnceLock::new(), lines: Mutex::new(lines) }
+    }
+
+    pub(crate) fn stream(&self) -> &str {
+        &self.stream
+    }
+
+    /// Takes over the pipe of the process. Once.
+    pub(crate) fn attach(&self, output: OwnedFd) -> std::io::Result<()> {
+        let _ = self.output.set(pipe::Receiver::from_owned_fd(output)?);
+        Ok(())
+    }
+
+    /// Reads what comes until every writer is gone.
+    pub(crate) async fn follow(&self) {
+        let Some(output) = self.output.get() else { return };
+        while output.readable().await.is_ok() {
+            if self.read_ready(output).is_break() {
+                return;
+            }
+        }
+    }
+
+    fn read_ready(&self, output: &pipe::Receiver) -> ControlFlow<()> {
+        let mut chunk = [0_u8; CHUNK_BYTES];
+        // Under the lock, so that two readers cannot swap what they read.
+        let mut lines = self.lock();
+        match output.try_read(&mut chunk) {
+            Ok(0) => return ControlFlow::Break(()),
+            Ok(count) => self.function(&mut lines, &chunk[..count]),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => return ControlFlow::Break(()),
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Reads what has been written so far, so that it precedes what the platform writes next.
+    pub(crate) fn drain(&self) {
+        let Some(output) = self.output.get() else { return };
+        let mut left = DRAIN_BYTES;
+        while let Some(count) = self.read_now(output.as_fd()) {
+            left = left.saturating_sub(count);
+            // A short read emptied the pipe.
+            if count < CHUNK_BYTES || left == 0 {
+                return;
+            }
+        }
+    }
+
+    /// An invocation begins. `line` is made only when somebody will see it.
+    pub(crate) fn begin(&self, id: RequestId, tail: bool, line: impl FnOnce() -> String) {
+        let mut lines = self.lock();
+        lines.current = Some(id);
+        lines.tail = tail.then(Tail::default);
+        if self.is_watched(&lines) {
+            self.platform(&mut lines, &line());
+        }
+    }
+
+    /// Its end: the last lines, and the tail if one was kept.
+    pub(crate) fn finish(&self, line: impl FnOnce() -> String) -> Option<Bytes> {
+        let mut lines = self.lock();
+        if self.is_watched(&lines) {
+            self.platform(&mut lines, &line());
+        }
+        lines.current = None;
+        lines.tail.take().map(Tail::into_bytes)
+    }
+
+    /// Initialization succeeded: what it wrote belongs to no invocation's tail.
+    pub(crate) fn forget_tail(&self) {
+        self.lock().tail = None;
+    }
+
+    fn is_watched(&self, lines: &Lines) -> bool {
+        lines.tail.is_some() || !matches!(self.sink, LogSink::None)
+    }
+
+    /// Asks the kernel, not the reactor, which may not have heard of the last bytes yet.
+    fn read_now(&self, fd: BorrowedFd<'_>) -> Option<usize> {
+        let mut chunk = [const { MaybeUninit::<u8>::uninit() }; CHUNK_BYTES];
+        let mut lines = self.lock();
+        let (bytes, _) = rustix::io::read(fd, &mut chunk).ok()?;
+        self.function(&mut lines, bytes);
+        Some(bytes.len())
+    }
+
+    fn function(&self, lines: &mut Lines, bytes: &[u8]) {
+        if let Some(tail) = &mut lines.tail {
+            tail.push(bytes);
+        }
+        if matches!(self.sink, LogSink::None) {
+            return;
+        }
+        let mut rest = bytes;
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            self.line(lines, &rest[..end]);
+            rest = &rest[end + 1..];
+        }
+        self.keep(lines, rest);
+    }
+
+    /// A line came to its end.
+    fn line(&self, lines: &mut Lines, end: &[u8]) {
+        if lines.pending.is_empty() && end.len() <= limits::LOG_LINE_BYTES {
+            self.emit(lines.current, LogOrigin::Function, end);
+            return;
+        }
+        self.keep(lines, end);
+        let pending = std::mem::take(&mut lines.pending);
+        self.emit(lines.current, LogOrigin::Function, &pending);
+    }
+
+    /// Keeps a line without its end; one that grows too long goes out in pieces.
+    fn keep(&self, lines: &mut Lines, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let room = limits::LOG_LINE_BYTES - lines.pending.len();
+            let (now, later) = bytes.split_at(room.min(bytes.len()));
+            lines.pending.extend_from_slice(now);
+            if !later.is_empty() {
+                let piece = std::mem::take(&mut lines.pending);
+                self.emit(lines.current, LogOrigin::Function, &piece);
+            }
+            bytes = later;
+        }
+    }
+
+    /// Platform text stands on lines of its own.
+    fn platform(&self, lines: &mut Lines, text: &str) {
+        if let Some(tail) = &mut lines.tail {
+            tail.end_line();
+            tail.push(text.as_bytes());
+        }
+        if !lines.pending.is_empty() {
+            let pending = std::mem::take(&mut lines.pending);
+            self.emit(lines.current, LogOrigin::Function, &pending);
+        }
+        for line in text.lines() {
+            self.emit(lines.current, LogOrigin::Platform, line.as_bytes());
+        }
+    }
+
+    fn emit(&self, request_id: Option<RequestId>, origin: LogOrigin, line: &[u8]) {
+        if let LogSink::Each(sink) = &self.sink {
+            sink(&LogEvent {
+                log_group: &self.group,
+                log_stream: &self.stream,
+                time: clock::wall(),
+                origin,
+                request_id,
+                line,
+            });
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The last bytes of what passed by.
+#[derive(Debug, Default)]
+struct Tail {
+    bytes: Vec<u8>,
+}
+
+impl Tail {
+    fn push(&mut self, bytes: &[u8]) {
+        let keep = limits::LOG_TAIL_BYTES;
+        if bytes.len() >= keep {
+            self.bytes.clear();
+        } else if self.bytes.len() + bytes.len() > 2 * keep {
+            self.bytes.drain(..self.bytes.len() - keep);
+        }
+        self.bytes.extend_from_slice(&bytes[bytes.len().saturating_sub(keep)..]);
+    }
+
+    fn end_line(&mut self) {
+        if self.bytes.last().is_some_and(|last| *last != b'\n') {
+            self.bytes.push(b'\n');
+        }
+    }
+
+    fn into_bytes(mut self) -> Bytes {
+        let excess = self.bytes.len().saturating_sub(limits::LOG_TAIL_BYTES);
+        self.bytes.drain(..excess);
+        Bytes::from(self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn collecting() -> (LogSink, Arc<Mutex<Vec<(LogOrigin, Vec<u8>)>>>) {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let into = Arc::clone(&seen);
+        let sink = LogSink::Each(Arc::new(move |event: &LogEvent<'_>| {
+            into.lock().unwrap().push((event.origin, event.line.to_vec()));
+        }));
+        (sink, seen)
+    }
+
+    fn log(sink: LogSink) -> Log {
+        Log::new("/aws/lambda/f".into(), "s".into(), sink)
+    }
+
+    #[test]
+    fn lines_are_framed_and_the_tail_is_raw() {
+        let (sink, seen) = collecting();
+        let log = log(sink);
+        let id = RequestId::random();
+        log.begin(id, true, || "START x\n".into());
+        log.function(&mut log.lock(), b"one\ntw");
+        log.function(&mut log.lock(), b"o\nno end");
+        let tail = log.finish(|| "END x\nREPORT x\n".into()).expect("a tail");
+        assert_eq!(&tail[..], b"START x\none\ntwo\nno end\nEND x\nREPORT x\n");
+        let seen: Vec<_> = seen.lock().unwrap().iter().map(|(_, line)| line.clone()).collect();
+        let want: [&[u8]; 6] = [b"START x", b"one", b"two", b"no end", b"END x", b"REPORT x"];
+        assert_eq!(seen, want);
+    }
+
+    #[test]
+    fn a_flood_without_line_breaks_is_split_and_bounded() {
+        let (sink, seen) = collecting();
+        let log = log(sink);
+        log.begin(RequestId::random(), true, || "START\n".into());
+        let chunk = vec![b'x'; 100_000];
+        for _ in 0..20 {
+            log.function(&mut log.lock(), &chunk);
+            let lines = log.lock();
+            assert!(lines.pending.len() <= limits::LOG_LINE_BYTES);
+            assert!(lines.tail.as_ref().unwrap().bytes.len() <= 2 * limits::LOG_TAIL_BYTES);
+        }
+        let tail = log.finish(|| "END\n".into()).expect("a tail");
+        assert_eq!(tail.len(), limits::LOG_TAIL_BYTES);
+        let seen = seen.lock().unwrap();
+        let function = seen.iter().filter(|(origin, _)| *origin == LogOrigin::Function);
+        let lengths: Vec<usize> = function.map(|(_, line)| line.len()).collect();
+        assert_eq!(lengths.iter().sum::<usize>(), 2_000_000);
+        assert!(lengths.iter().all(|length| *length <= limits::LOG_LINE_BYTES));
+    }
+
+    #[test]
+    fn a_line_is_split_at_exactly_the_limit() {
+        let (sink, seen) = collecting();
+        let log = log(sink);
+        let mut long = vec![b'a'; limits::LOG_LINE_BYTES + 1];
+        long.push(b'\n');
+        log.function(&mut log.lock(), &long);
+        let lengths: Vec<usize> = seen.lock().unwrap().iter().map(|(_, l)| l.len()).collect();
+        assert_eq!(lengths, [limits::LOG_LINE_BYTES, 1]);
+    }
+
+    #[test]
+    fn without_a_reader_no_line_is_made() {
+        let log = log(LogSink::None);
+        log.begin(RequestId::random(), false, || unreachable!("nobody would see it"));
+        log.function(&mut log.lock(), b"dropped");
+        assert_eq!(log.finish(|| unreachable!("nobody would see it")), None);
+    }
+}

@@ -1,0 +1,175 @@
+//! All environments of the server, and the sampler that looks after the busy ones.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bootlace_types::clock;
+use serde::Serialize;
+
+use crate::environment::{Environment, EnvironmentId};
+use crate::failure::Failure;
+use crate::lifecycle::{Event, State};
+
+/// What people may know of an environment.
+#[derive(Debug, Clone, Serialize)]
+pub struct EnvironmentInfo {
+    pub id: String,
+    pub function_arn: String,
+    pub version: String,
+    pub state: EnvironmentState,
+    /// How long it has lived.
+    pub age_ms: u64,
+    pub invocations: u64,
+    pub memory_size_mb: u32,
+    pub max_memory_used_mb: u64,
+    pub log_stream: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EnvironmentState {
+    Starting,
+    Idle,
+    Running,
+    Ending,
+}
+
+impl EnvironmentState {
+    pub const ALL: [Self; 4] = [Self::Starting, Self::Idle, Self::Running, Self::Ending];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Idle => "idle",
+            Self::Running => "running",
+            Self::Ending => "ending",
+        }
+    }
+}
+
+/// Every environment from its start until nothing is left of it.
+#[derive(Default)]
+pub struct Registry {
+    last_id: AtomicU64,
+    all: Mutex<HashMap<EnvironmentId, Arc<Environment>>>,
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry").field("count", &self.count()).finish_non_exhaustive()
+    }
+}
+
+impl Registry {
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// What there is, oldest first.
+    #[must_use]
+    pub fn list(&self) -> Vec<EnvironmentInfo> {
+        let mut all: Vec<Arc<Environment>> = self.lock().values().cloned().collect();
+        all.sort_by_key(|environment| environment.id);
+        all.iter().map(|environment| environment.info()).collect()
+    }
+
+    /// How many there are in each state, in the order of [`EnvironmentState::ALL`].
+    #[must_use]
+    pub fn counts(&self) -> [u32; 4] {
+        let mut counts = [0; 4];
+        for environment in self.lock().values() {
+            let state = environment.state();
+            if let Some(index) = EnvironmentState::ALL.iter().position(|one| *one == state) {
+                counts[index] += 1;
+            }
+        }
+        counts
+    }
+
+    /// One look of the sampler: reads the memory of those that were invoked since the last look,
+    /// ends those that use too much, and those whose runtime answered but never came back.
+    pub fn look(&self) {
+        let busy: Vec<Arc<Environment>> = {
+            let all = self.lock();
+            let touched = all.values().filter(|one| one.touched.load(Ordering::Relaxed));
+            touched.cloned().collect()
+        };
+        for environment in busy {
+            if environment.state() != EnvironmentState::Running {
+                environment.touched.store(false, Ordering::Relaxed);
+            }
+            environment.look();
+        }
+    }
+
+    /// Ends every environment, whatever it is doing.
+    pub fn shut_down_all(&self) {
+        let all: Vec<Arc<Environment>> = self.lock().values().cloned().collect();
+        for environment in all {
+            environment.happen(Event::Shutdown);
+        }
+    }
+
+    pub(crate) fn next_id(&self) -> EnvironmentId {
+        EnvironmentId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    pub(crate) fn insert(&self, environment: &Arc<Environment>) {
+        self.lock().insert(environment.id, Arc::clone(environment));
+    }
+
+    pub(crate) fn remove(&self, id: EnvironmentId) {
+        self.lock().remove(&id);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<EnvironmentId, Arc<Environment>>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Environment {
+    fn look(self: &Arc<Self>) {
+        let limit = u64::from(self.spec.memory_mb) << 20;
+        if self.sample().is_some_and(|used| used > limit) {
+            self.log.drain();
+            self.happen(Event::Failed(Failure::OutOfMemory));
+            return;
+        }
+        // The caller's own timer is first while there is a caller that waits.
+        let Some(before) = clock::now().checked_sub(std::time::Duration::from_millis(200)) else {
+            return;
+        };
+        if let Some(id) = self.overdue(before) {
+            self.log.drain();
+            self.happen(Event::TimedOut { id });
+        }
+    }
+
+    fn state(&self) -> EnvironmentState {
+        self.with_state(|state| match state {
+            State::Provisioning | State::Initializing { .. } => EnvironmentState::Starting,
+            State::Idle { .. } => EnvironmentState::Idle,
+            State::Invoking(_) => EnvironmentState::Running,
+            State::ShuttingDown(_) | State::Terminated => EnvironmentState::Ending,
+        })
+    }
+
+    fn info(&self) -> EnvironmentInfo {
+        let age = clock::now().saturating_duration_since(self.created);
+        EnvironmentInfo {
+            id: self.id.to_string(),
+            function_arn: self.spec.function.to_string(),
+            version: self.spec.version.to_string(),
+            state: self.state(),
+            age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+            invocations: self.invocations.load(Ordering::Relaxed),
+            memory_size_mb: self.spec.memory_mb,
+            max_memory_used_mb: self.peak.load(Ordering::Relaxed).div_ceil(1 << 20),
+            log_stream: self.log.stream().to_owned(),
+        }
+    }
+}

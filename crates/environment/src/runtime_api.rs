@@ -1,0 +1,287 @@
+//! The Runtime API, version 2018-06-01, as one sandbox's processes see it.
+//!
+//! Everything here was written by a guest and is hostile: it is bounded, and at worst refused.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use bootlace_types::{RequestId, limits};
+use bytes::{Bytes, BytesMut};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body as _;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+
+use crate::environment::{Environment, NextAnswer};
+use crate::failure::AnswerFault;
+use crate::lifecycle::{Event, Refusal, Verdict};
+
+type Answer = Response<Full<Bytes>>;
+
+const VERSION: &str = "/2018-06-01";
+const ERROR_TYPE: HeaderName = HeaderName::from_static("lambda-runtime-function-error-type");
+const RESPONSE_MODE: HeaderName = HeaderName::from_static("lambda-runtime-function-response-mode");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// Of a body that is too large anyway, so much is read before the connection is given up.
+const DISCARD_BYTES: usize = 64 << 20;
+/// An error type in our log lines is cut here.
+const ERROR_TYPE_CHARS: usize = 128;
+
+/// Answers one call of a guest.
+pub(crate) async fn serve(
+    environment: Arc<Environment>,
+    request: Request<Incoming>,
+) -> Result<Answer, Infallible> {
+    let path = request.uri().path();
+    let Some(path) = path.strip_prefix(VERSION) else {
+        let ping = path == "/ping" && request.method() == Method::GET;
+        return Ok(if ping { pong() } else { empty(StatusCode::NOT_FOUND) });
+    };
+    let (get, post) = (request.method() == Method::GET, request.method() == Method::POST);
+    Ok(match path {
+        "/runtime/invocation/next" if get => next(&environment).await,
+        "/runtime/init/error" if post => init_error(&environment, request).await,
+        "/ping" if get => pong(),
+        "/runtime/invocation/next" | "/runtime/init/error" | "/ping" => {
+            empty(StatusCode::METHOD_NOT_ALLOWED)
+        }
+        _ => match reply_route(path) {
+            Some(_) if !post => empty(StatusCode::METHOD_NOT_ALLOWED),
+            Some((id, false)) => response(&environment, id, request).await,
+            Some((id, true)) => error(&environment, id, request).await,
+            None => empty(StatusCode::NOT_FOUND),
+        },
+    })
+}
+
+/// `/runtime/invocation/{id}/response` or `…/error`; an id that cannot be one of ours is `None`.
+fn reply_route(path: &str) -> Option<(Option<RequestId>, bool)> {
+    let (id, what) = path.strip_prefix("/runtime/invocation/")?.split_once('/')?;
+    match what {
+        "response" => Some((id.parse().ok(), false)),
+        "error" => Some((id.parse().ok(), true)),
+        _ => None,
+    }
+}
+
+async fn next(environment: &Arc<Environment>) -> Answer {
+    match environment.next() {
+        NextAnswer::Event(event) => event.into_response(),
+        NextAnswer::Parked(event) => match event.await {
+            Ok(event) => event.into_response(),
+            // Another call took its place, or the environment ended.
+            Err(_) => refusal(Refusal::Transition { from: "Ready", to: "Ready" }),
+        },
+        NextAnswer::Refused(verdict) => accepted_or(verdict),
+    }
+}
+
+async fn response(
+    environment: &Arc<Environment>,
+    id: Option<RequestId>,
+    request: Request<Incoming>,
+) -> Answer {
+    let mode = request.headers().get(RESPONSE_MODE);
+    let known_mode = mode.is_none_or(|mode| mode.is_empty() || mode == "streaming");
+    let event = match collect(request.into_body()).await {
+        _ if !known_mode => Event::Faulty { id, fault: AnswerFault::Mode },
+        Ok(body) => Event::Response { id, body },
+        Err(fault) => Event::Faulty { id, fault },
+    };
+    settle(environment, event).await
+}
+
+async fn error(
+    environment: &Arc<Environment>,
+    id: Option<RequestId>,
+    request: Request<Incoming>,
+) -> Answer {
+    let event = match collect(request.into_body()).await {
+        Ok(body) => Event::Error { id, body },
+        Err(fault) => Event::Faulty { id, fault },
+    };
+    settle(environment, event).await
+}
+
+/// Passes an answer on. The caller's task is woken by it, and runs before this guest is told: the
+/// caller is who waits.
+async fn settle(environment: &Arc<Environment>, event: Event) -> Answer {
+    let verdict = environment.happen(event);
+    if verdict == Verdict::Accepted {
+        tokio::task::yield_now().await;
+    }
+    accepted_or(verdict)
+}
+
+async fn init_error(environment: &Arc<Environment>, request: Request<Incoming>) -> Answer {
+    let error_type = error_type(request.headers());
+    let body = match collect(request.into_body()).await {
+        Ok(body) => body,
+        Err(fault) => return refusal(Refusal::Fault(fault)),
+    };
+    environment.log.drain();
+    accepted_or(environment.happen(Event::InitError { error_type, body }))
+}
+
+/// Reads a whole body, at most as long as an answer may be, into one buffer; a body that arrives
+/// in one piece is not copied.
+async fn collect(mut body: Incoming) -> Result<Bytes, AnswerFault> {
+    let announced = body.size_hint().exact().unwrap_or(0);
+    let mut whole = Bytes::new();
+    let mut buffer = BytesMut::new();
+    let mut discarded = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| AnswerFault::Truncated)?.into_data() else { continue };
+        let so_far = whole.len() + buffer.len();
+        if discarded > 0 || so_far + data.len() > limits::RESPONSE_BYTES {
+            discarded += so_far + data.len();
+            (whole, buffer) = (Bytes::new(), BytesMut::new());
+            if discarded > DISCARD_BYTES {
+                break;
+            }
+        } else if so_far == 0 {
+            whole = data;
+        } else {
+            if buffer.is_empty() {
+                let announced = usize::try_from(announced).unwrap_or(usize::MAX);
+                buffer.reserve(announced.clamp(so_far + data.len(), limits::RESPONSE_BYTES));
+                buffer.extend_from_slice(&whole);
+                whole = Bytes::new();
+            }
+            buffer.extend_from_slice(&data);
+        }
+    }
+    if discarded > 0 {
+        return Err(AnswerFault::TooLarge);
+    }
+    Ok(if buffer.is_empty() { whole } else { buffer.freeze() })
+}
+
+/// The type of an error as the log may show it: the header if it has AWS's form.
+fn error_type(headers: &HeaderMap) -> Box<str> {
+    let text = headers.get(ERROR_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    if has_known_form(text) {
+        let graphic = text.chars().filter(char::is_ascii_graphic);
+        return graphic.take(ERROR_TYPE_CHARS).collect::<String>().into();
+    }
+    if text.starts_with("Function.") { "Function.Unknown" } else { "Runtime.Unknown" }.into()
+}
+
+/// Whether it contains a match of `(Runtime|Function)\.[A-Z][a-zA-Z]+`.
+fn has_known_form(text: &str) -> bool {
+    ["Runtime.", "Function."].iter().any(|category| {
+        text.match_indices(category).any(|(at, _)| {
+            let mut reason = text.as_bytes()[at + category.len()..].iter();
+            reason.next().is_some_and(u8::is_ascii_uppercase)
+                && reason.next().is_some_and(u8::is_ascii_alphabetic)
+        })
+    })
+}
+
+fn accepted_or(verdict: Verdict) -> Answer {
+    match verdict {
+        Verdict::Accepted => {
+            let mut answer = Response::new(Full::new(Bytes::from_static(b"{\"status\":\"OK\"}\n")));
+            *answer.status_mut() = StatusCode::ACCEPTED;
+            answer.headers_mut().insert(header::CONTENT_TYPE, JSON);
+            answer
+        }
+        Verdict::Refused(why) => refusal(why),
+        Verdict::None | Verdict::Park | Verdict::Deliver => refusal(Refusal::Unusable),
+    }
+}
+
+fn refusal(why: Refusal) -> Answer {
+    let (status, error_type, message) = match why {
+        Refusal::Transition { from, to } => {
+            let message = format!(
+                "State transition from {from} to {to} failed for runtime. \
+                 Error: State transition is not allowed"
+            );
+            return document(StatusCode::FORBIDDEN, "InvalidStateTransition", &message);
+        }
+        Refusal::InvalidRequestId => {
+            (StatusCode::BAD_REQUEST, "InvalidRequestID", "Invalid request ID")
+        }
+        Refusal::Fault(AnswerFault::TooLarge) => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "RequestEntityTooLarge",
+            "Exceeded maximum allowed payload size (6291556 bytes).",
+        ),
+        Refusal::Fault(AnswerFault::Mode) => (
+            StatusCode::BAD_REQUEST,
+            "InvalidFunctionResponseMode",
+            "Invalid function response mode",
+        ),
+        Refusal::Fault(AnswerFault::Truncated) => (
+            StatusCode::BAD_REQUEST,
+            "TruncatedHTTPRequest",
+            "HTTP request detected as truncated",
+        ),
+        Refusal::InvokeTimeout => (StatusCode::GONE, "InvokeTimeout", "Invoke timeout"),
+        Refusal::Unusable => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalServerError",
+            "Internal Server Error",
+        ),
+    };
+    document(status, error_type, message)
+}
+
+fn document(status: StatusCode, error_type: &str, message: &str) -> Answer {
+    // Every text above is plain ASCII without quotes.
+    let body = format!("{{\"errorMessage\":\"{message}\",\"errorType\":\"{error_type}\"}}\n");
+    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    answer
+}
+
+fn pong() -> Answer {
+    Response::new(Full::new(Bytes::from_static(b"pong")))
+}
+
+fn empty(status: StatusCode) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::new()));
+    *answer.status_mut() = status;
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(header: &'static str, want: &str) {
+        let mut headers = HeaderMap::new();
+        headers.insert(ERROR_TYPE, HeaderValue::from_static(header));
+        assert_eq!(&*error_type(&headers), want, "{header}");
+    }
+
+    #[test]
+    fn error_types_follow_awss_pattern() {
+        check("Runtime.ImportModuleError", "Runtime.ImportModuleError");
+        check("Function.MyReason", "Function.MyReason");
+        check("xFunction.Ab9", "xFunction.Ab9");
+        check("unhandled", "Runtime.Unknown");
+        check("Function.x", "Function.Unknown");
+        check("Function.A", "Function.Unknown");
+        check("Runtime.", "Runtime.Unknown");
+        check("", "Runtime.Unknown");
+        check("Runtime.Abc\tinjected", "Runtime.Abcinjected");
+        assert_eq!(&*error_type(&HeaderMap::new()), "Runtime.Unknown");
+    }
+
+    #[test]
+    fn reply_routes_carry_the_request_id() {
+        let id = RequestId::random();
+        let of = |text: String| reply_route(&text);
+        assert_eq!(of(format!("/runtime/invocation/{id}/response")), Some((Some(id), false)));
+        assert_eq!(of(format!("/runtime/invocation/{id}/error")), Some((Some(id), true)));
+        assert_eq!(of("/runtime/invocation/x/error".into()), Some((None, true)));
+        assert_eq!(of("/runtime/invocation//response".into()), Some((None, false)));
+        assert_eq!(of("/runtime/invocation/x/y/response".into()), None);
+        assert_eq!(of("/runtime/restore/next".into()), None);
+    }
+}

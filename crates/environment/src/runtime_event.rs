@@ -1,0 +1,127 @@
+//! An event on its way to a runtime.
+
+use bootlace_types::{RequestId, clock};
+use bytes::Bytes;
+use http::header::{HeaderName, HeaderValue};
+use http::{Response, header};
+use http_body_util::Full;
+
+use crate::spec::Invocation;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("lambda-runtime-aws-request-id");
+const DEADLINE_MS: HeaderName = HeaderName::from_static("lambda-runtime-deadline-ms");
+const INVOKED_ARN: HeaderName = HeaderName::from_static("lambda-runtime-invoked-function-arn");
+const TRACE_ID: HeaderName = HeaderName::from_static("lambda-runtime-trace-id");
+const CLIENT_CONTEXT: HeaderName = HeaderName::from_static("lambda-runtime-client-context");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// One event as `next` renders it. Clones share the payload.
+#[derive(Debug, Clone)]
+pub(crate) struct RuntimeEvent {
+    pub(crate) request_id: RequestId,
+    pub(crate) log_tail: bool,
+    payload: Bytes,
+    deadline_ms: u64,
+    invoked_arn: Bytes,
+    trace_id: Bytes,
+    client_context: Option<Bytes>,
+}
+
+impl RuntimeEvent {
+    pub(crate) fn new(invocation: Invocation, limit: std::time::Duration) -> Self {
+        let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            request_id: invocation.request_id,
+            log_tail: invocation.log_tail,
+            payload: invocation.payload,
+            deadline_ms: clock::epoch_ms(clock::wall()).saturating_add(limit_ms),
+            invoked_arn: invocation.invoked_arn,
+            trace_id: invocation.trace_id.map_or_else(new_trace_id, Bytes::from),
+            client_context: invocation.client_context.map(one_line),
+        }
+    }
+
+    pub(crate) fn into_response(self) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::new(self.payload));
+        let headers = response.headers_mut();
+        headers.reserve(8);
+        headers.insert(header::CONTENT_TYPE, JSON);
+        if let Ok(id) = HeaderValue::from_maybe_shared(Bytes::from(self.request_id.to_string())) {
+            headers.insert(REQUEST_ID, id);
+        }
+        headers.insert(DEADLINE_MS, HeaderValue::from(self.deadline_ms));
+        let texts = [
+            (INVOKED_ARN, Some(self.invoked_arn)),
+            (TRACE_ID, Some(self.trace_id)),
+            (CLIENT_CONTEXT, self.client_context),
+        ];
+        for (name, text) in texts {
+            let Some(text) = text.filter(|text| !text.is_empty()) else { continue };
+            if let Ok(value) = HeaderValue::from_maybe_shared(text) {
+                headers.insert(name, value);
+            }
+        }
+        response
+    }
+}
+
+/// JSON may hold line breaks between its tokens, a header may not; a space means the same.
+fn one_line(text: String) -> Bytes {
+    let mut bytes = text.into_bytes();
+    for byte in &mut bytes {
+        if byte.is_ascii_control() {
+            *byte = b' ';
+        }
+    }
+    Bytes::from(bytes)
+}
+
+/// A trace that nobody samples.
+fn new_trace_id() -> Bytes {
+    let seconds = clock::epoch_ms(clock::wall()) / 1_000;
+    let (root, parent) = (uuid::Uuid::new_v4().as_u128(), uuid::Uuid::new_v4().as_u128());
+    let text = format!(
+        "Root=1-{seconds:08x}-{:024x};Parent={:016x};Sampled=0",
+        root & ((1 << 96) - 1),
+        parent & u128::from(u64::MAX)
+    );
+    Bytes::from(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn event(trace_id: Option<&str>, client_context: Option<&str>) -> Response<Full<Bytes>> {
+        let invocation = Invocation {
+            request_id: RequestId::random(),
+            payload: Bytes::from_static(b"{}"),
+            invoked_arn: Bytes::from_static(b"arn:aws:lambda:us-east-1:000000000000:function:f"),
+            trace_id: trace_id.map(Into::into),
+            client_context: client_context.map(Into::into),
+            log_tail: false,
+        };
+        RuntimeEvent::new(invocation, Duration::from_secs(3)).into_response()
+    }
+
+    #[test]
+    fn a_trace_is_made_when_none_came() {
+        let response = event(None, None);
+        let trace = response.headers()[TRACE_ID].to_str().unwrap().to_owned();
+        let parts: Vec<&str> = trace.split(';').collect();
+        assert_eq!((parts.len(), parts[2]), (3, "Sampled=0"), "{trace}");
+        assert_eq!(parts[0].len(), "Root=1-".len() + 8 + 1 + 24);
+        assert_eq!(parts[1].len(), "Parent=".len() + 16);
+        assert!(!response.headers().contains_key(CLIENT_CONTEXT));
+        let given = event(Some("Root=1-a-b;Sampled=1"), None);
+        assert_eq!(given.headers()[TRACE_ID], "Root=1-a-b;Sampled=1");
+    }
+
+    #[test]
+    fn client_context_stays_one_header() {
+        let response = event(None, Some("{\n\t\"custom\": \"ä\"}"));
+        assert_eq!(response.headers()[CLIENT_CONTEXT].as_bytes(), "{  \"custom\": \"ä\"}".as_bytes());
+    }
+}

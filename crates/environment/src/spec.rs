@@ -1,0 +1,68 @@
+//! What an environment is made from, what it is asked, what it answers.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bootlace_types::{FunctionArn, RequestId};
+use bytes::Bytes;
+
+/// All that every environment of one function version has in common.
+#[derive(Debug, Clone)]
+pub struct EnvironmentSpec {
+    /// Unqualified.
+    pub function: FunctionArn,
+    /// `$LATEST` or a number.
+    pub version: Arc<str>,
+    pub handler: String,
+    pub memory_mb: u32,
+    pub tmp_mb: u32,
+    pub timeout: Duration,
+    /// The user's variables.
+    pub variables: BTreeMap<String, String>,
+    pub log_group: String,
+    /// `Text` or `JSON`.
+    pub log_format: String,
+    pub log_level: Option<String>,
+}
+
+/// Host directories of the code and the layers, extracted and read-only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trees {
+    pub code: PathBuf,
+    /// Lowest first, as the function lists them.
+    pub layers: Vec<PathBuf>,
+}
+
+/// One event for the function.
+pub struct Invocation {
+    pub request_id: RequestId,
+    pub payload: Bytes,
+    /// The ARN as the caller named it.
+    pub invoked_arn: Bytes,
+    pub trace_id: Option<String>,
+    /// JSON text.
+    pub client_context: Option<String>,
+    /// The answer waits for the REPORT line and carries the log's tail.
+    pub log_tail: bool,
+}
+
+impl fmt::Debug for Invocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Invocation")
+            .field("request_id", &self.request_id)
+            .field("payload_bytes", &self.payload.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the caller gets: the function's answer or AWS's error document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    pub payload: Bytes,
+    pub function_error: bool,
+    /// Raw; only when it was asked for.
+    pub log_tail: Option<Bytes>,
+}
