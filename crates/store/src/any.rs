@@ -121,6 +121,18 @@ impl AnyStore {
         }
     }
 
+    /// Goes through the values of all documents, as of one revision.
+    pub(crate) async fn fold_values<T: Send + 'static>(
+        &self,
+        start: T,
+        step: fn(&mut T, &[u8]),
+    ) -> Result<T, StoreError> {
+        match self {
+            Self::Sql(store) => store.fold_values(start, step).await,
+            Self::Memory(store) => Ok(store.fold_values(start, step)),
+        }
+    }
+
     /// Deletes every document and every event.
     ///
     /// # Errors

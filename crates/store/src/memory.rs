@@ -223,6 +223,15 @@ impl MemStore {
         depth
     }
 
+    pub(crate) fn fold_values<T>(&self, start: T, step: fn(&mut T, &[u8])) -> T {
+        let mut folded = start;
+        self.lock()
+            .documents
+            .values()
+            .for_each(|(value, _)| step(&mut folded, value));
+        folded
+    }
+
     pub(crate) fn clear(&self) -> Rev {
         let mut state = self.lock();
         let rev = Rev(state.rev.0 + 1);

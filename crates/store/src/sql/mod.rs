@@ -145,6 +145,15 @@ impl SqlStore {
         self.readers.read("counting events", read).await
     }
 
+    pub(crate) async fn fold_values<T: Send + 'static>(
+        &self,
+        start: T,
+        step: fn(&mut T, &[u8]),
+    ) -> Result<T, StoreError> {
+        let read = move |connection: &_| statements::fold_values(connection, start, step);
+        self.readers.read("reading all documents", read).await
+    }
+
     pub(crate) async fn clear(&self) -> Result<Rev, StoreError> {
         self.write(Request::Clear).await
     }

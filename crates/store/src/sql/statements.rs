@@ -147,6 +147,20 @@ pub(super) fn scan(
     Ok(page)
 }
 
+pub(super) fn fold_values<T>(
+    connection: &Connection,
+    start: T,
+    step: fn(&mut T, &[u8]),
+) -> Result<T> {
+    let mut folded = start;
+    let mut query = connection.prepare("SELECT value FROM documents")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        step(&mut folded, row.get_ref(0)?.as_blob()?);
+    }
+    Ok(folded)
+}
+
 /// Deletes all documents and events, and tells of the deletions as changes of `rev`.
 pub(super) fn clear(connection: &Connection, rev: Rev) -> Result<Vec<Change>> {
     let mut query = connection.prepare("SELECT key FROM documents ORDER BY key")?;
