@@ -130,3 +130,15 @@ pub const WAL_IDLE: Duration = Duration::from_millis(100);
 pub const EXTRACTIONS: usize = 4;
 /// Steps spent on following the links of one archive, count. Ours.
 pub const ZIP_LINK_STEPS: usize = 1_000_000;
+
+/// An invocation that finds no idle environment waits so long for one whose runtime has answered
+/// and is about to ask for the next event, before another is started. Ours.
+pub const SETTLE_WAIT: Duration = Duration::from_millis(25);
+/// How often the memory of busy environments is read. Ours.
+pub const SAMPLE_PERIOD: Duration = Duration::from_millis(100);
+/// Sandboxes being made at once, count. Ours.
+pub const CREATING: usize = 16;
+/// Environments at once unless configured, count. Ours.
+pub const ENVIRONMENTS: usize = 5_000;
+/// How long a control-plane answer waits until invocations see its change. Ours.
+pub const CATALOG_WAIT: Duration = Duration::from_secs(5);
