@@ -16,7 +16,7 @@ macro_rules! runtimes {
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
             #[must_use]
-            pub fn as_str(self) -> &'static str {
+            pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $id),* }
             }
 
