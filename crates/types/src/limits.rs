@@ -142,3 +142,12 @@ pub const CREATING: usize = 16;
 pub const ENVIRONMENTS: usize = 5_000;
 /// How long a control-plane answer waits until invocations see its change. Ours.
 pub const CATALOG_WAIT: Duration = Duration::from_secs(5);
+/// How long fetching code from the configured S3 endpoint may take. Ours.
+pub const S3_FETCH: Duration = Duration::from_secs(60);
+/// Request bodies that are held in memory at once, bytes; more of them wait. Ours.
+pub const REQUEST_BYTES_AT_ONCE: usize = 512 << 20;
+/// What is read and thrown away of a body that is too large, so that the client sees why, bytes.
+/// Ours.
+pub const DISCARD_BYTES: usize = 128 << 20;
+/// How long a client may be silent within a request's head or body. Ours.
+pub const CLIENT_SILENCE: Duration = Duration::from_secs(60);
