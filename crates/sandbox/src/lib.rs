@@ -18,6 +18,8 @@ mod fake;
 mod linux;
 mod local;
 pub mod probe;
+mod protocol;
+
 mod spawner;
 mod spec;
 

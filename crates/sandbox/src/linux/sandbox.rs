@@ -1,0 +1,210 @@
+//! One sandbox as the server holds it.
+
+use std::fs;
+use std::io;
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::LinuxDriver;
+use super::link::{Answer, Link};
+use crate::driver::{Exit, Process};
+use crate::protocol::{CgroupPaths, Command, Report};
+use crate::{ProcessSpec, SandboxError, SpawnError, Stats};
+
+/// Dropped, it is destroyed in the background.
+#[derive(Debug)]
+pub(crate) struct LinuxSandbox {
+    driver: LinuxDriver,
+    link: Arc<Link>,
+    key: u64,
+    id: String,
+    address: String,
+    listener: Option<TcpListener>,
+    cgroup: CgroupPaths,
+    /// Whether the spawner must still be told to end it.
+    owed: bool,
+}
+
+impl LinuxSandbox {
+    pub(super) fn new(
+        driver: LinuxDriver,
+        link: Arc<Link>,
+        key: u64,
+        id: String,
+        address: String,
+    ) -> Self {
+        let cgroup = CgroupPaths::default();
+        Self {
+            driver,
+            link,
+            key,
+            id,
+            address,
+            listener: None,
+            cgroup,
+            owed: true,
+        }
+    }
+
+    pub(super) fn begin(&mut self, listener: TcpListener, cgroup: CgroupPaths) {
+        self.listener = Some(listener);
+        self.cgroup = cgroup;
+    }
+
+    /// The spawner refused to make it.
+    pub(super) fn never_was(&mut self) {
+        self.owed = false;
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(crate) fn take_listener(&mut self) -> Option<TcpListener> {
+        self.listener.take()
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(crate) async fn spawn(&self, spec: ProcessSpec) -> Result<Process, SpawnError> {
+        let fail = SandboxError::io;
+        let (output, inner) = pipe_with(PipeFlags::CLOEXEC)
+            .map_err(|error| fail("cannot make a pipe")(error.into()))?;
+        fcntl_setfl(&output, OFlags::NONBLOCK)
+            .map_err(|error| fail("cannot use a pipe")(error.into()))?;
+        let program = spec.program.display().to_string();
+        let (request, process) = (self.driver.number(), self.driver.number());
+        let command = Command::Spawn {
+            request,
+            sandbox: self.key,
+            process,
+            spec,
+        };
+        let exit = Exit::new(self.link.watch_exit(process));
+        let answer = self.link.expect(request, &command, Some(inner)).await;
+        let answer = match answer {
+            Ok(answer) => answer.await.map_err(|_| SandboxError::SpawnerGone),
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok(Answer {
+                report: Report::Spawned { stages_us, .. },
+                ..
+            }) => {
+                tracing::debug!(sandbox = self.id, program, ?stages_us, "process started");
+                return Ok(Process { output, exit });
+            }
+            Ok(Answer {
+                report: Report::NoExec { errno, .. },
+                ..
+            }) => {
+                self.link.forget_exit(process);
+                Err(SpawnError::Exec { program, errno })
+            }
+            Ok(answer) => {
+                self.link.forget_exit(process);
+                Err(answer.into_error().into())
+            }
+            Err(error) => {
+                self.link.forget_exit(process);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// What code in the sandbox uses. File pages that the kernel may drop at any time are not
+    /// memory in use, and what lies in `/tmp` is counted against its own size.
+    pub(crate) fn stats(&self) -> Result<Stats, SandboxError> {
+        if !self.link.alive() {
+            return Err(SandboxError::SpawnerGone);
+        }
+        let (memory_dir, usage_file, cache_key) = match (&self.cgroup.v1_memory, &self.cgroup.v2) {
+            (Some(dir), _) => (dir, "memory.usage_in_bytes", "total_cache "),
+            (None, Some(dir)) => (dir, "memory.current", "file "),
+            (None, None) => return Err(SandboxError::SandboxGone),
+        };
+        let usage = read_number(&memory_dir.join(usage_file))?;
+        let cache = read_line(&memory_dir.join("memory.stat"), cache_key)?;
+        let pids_dir = self.cgroup.v1_pids.as_ref().or(self.cgroup.v2.as_ref());
+        let processes = match pids_dir {
+            Some(dir) => read_number(&dir.join("pids.current"))?,
+            None => 0,
+        };
+        Ok(Stats {
+            memory_bytes: usage.saturating_sub(cache),
+            processes: u32::try_from(processes).unwrap_or(u32::MAX),
+        })
+    }
+
+    pub(crate) async fn destroy(mut self) -> Result<(), SandboxError> {
+        self.listener = None;
+        let request = self.driver.number();
+        let command = Command::Destroy {
+            request,
+            sandbox: self.key,
+        };
+        let answer = match self.link.expect(request, &command, None).await {
+            // A spawner that is gone took the sandbox with it.
+            Err(SandboxError::SpawnerGone) => None,
+            Err(error) => return Err(error),
+            Ok(answer) => {
+                self.owed = false;
+                answer.await.ok()
+            }
+        };
+        self.owed = false;
+        match answer {
+            None
+            | Some(Answer {
+                report: Report::Destroyed { .. },
+                ..
+            }) => Ok(()),
+            Some(answer) => Err(answer.into_error()),
+        }
+    }
+}
+
+impl Drop for LinuxSandbox {
+    fn drop(&mut self) {
+        if self.owed {
+            let request = self.driver.number();
+            self.link.send_soon(&Command::Destroy {
+                request,
+                sandbox: self.key,
+            });
+        }
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, SandboxError> {
+    fs::read_to_string(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => SandboxError::SandboxGone,
+        _ => match error.raw_os_error() {
+            // What cgroupfs answers while a directory is being removed.
+            Some(libc::ENODEV) => SandboxError::SandboxGone,
+            _ => SandboxError::Io {
+                what: "cannot read a cgroup",
+                source: error,
+            },
+        },
+    })
+}
+
+fn read_number(path: &Path) -> Result<u64, SandboxError> {
+    let text = read_text(path)?;
+    Ok(text.trim().parse().unwrap_or(0))
+}
+
+fn read_line(path: &Path, key: &str) -> Result<u64, SandboxError> {
+    let text = read_text(path)?;
+    let line = text.lines().find_map(|line| line.strip_prefix(key));
+    Ok(line
+        .and_then(|value| value.trim().parse().ok())
+        .unwrap_or(0))
+}
