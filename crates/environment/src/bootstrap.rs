@@ -51,12 +51,21 @@ mod tests {
         let folder = tree(root, "folder", Some("folder"));
         let find = |code: &PathBuf, layers: &[&PathBuf]| {
             let layers = layers.iter().map(|path| (*path).clone()).collect();
-            find(&Trees { code: code.clone(), layers })
+            find(&Trees {
+                code: code.clone(),
+                layers,
+            })
         };
         assert_eq!(find(&file, &[&file]), Some("/var/task/bootstrap".into()));
         assert_eq!(find(&link, &[]), Some("/var/task/bootstrap".into()));
-        assert_eq!(find(&without, &[&file, &without]), Some("/opt/bootstrap".into()));
-        assert_eq!(find(&folder, &[&folder, &file]), Some("/opt/bootstrap".into()));
+        assert_eq!(
+            find(&without, &[&file, &without]),
+            Some("/opt/bootstrap".into())
+        );
+        assert_eq!(
+            find(&folder, &[&folder, &file]),
+            Some("/opt/bootstrap".into())
+        );
         assert_eq!(find(&without, &[&file, &folder]), None);
         assert_eq!(find(&without, &[&without]), None);
     }

@@ -31,7 +31,11 @@ pub(crate) struct Connections {
 
 impl Connections {
     pub(crate) fn new(environment: Arc<Environment>, listener: TcpListener) -> Self {
-        Self { environment, listener, open: Vec::new() }
+        Self {
+            environment,
+            listener,
+            open: Vec::new(),
+        }
     }
 
     /// Accepts one connection. At the limit it closes the newcomer: a guest that hoards
@@ -47,13 +51,19 @@ impl Connections {
             return;
         }
         let environment = Arc::clone(&self.environment);
-        self.open.push(bootlace_tasks::spawn(CONNECTION, serve(environment, stream)));
+        self.open.push(bootlace_tasks::spawn(
+            CONNECTION,
+            serve(environment, stream),
+        ));
     }
 }
 
 impl Drop for Connections {
     fn drop(&mut self) {
-        self.open.iter().map(JoinHandle::abort_handle).for_each(|one: AbortHandle| one.abort());
+        self.open
+            .iter()
+            .map(JoinHandle::abort_handle)
+            .for_each(|one: AbortHandle| one.abort());
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bootlace_sandbox::Sandbox;
 use bootlace_types::{RequestId, clock};
@@ -43,12 +43,46 @@ pub trait Home: Send + Sync {
 /// How an environment was lost.
 #[derive(Debug)]
 pub struct Lost {
+    pub spec: Arc<EnvironmentSpec>,
     pub id: EnvironmentId,
     pub was: Was,
     /// `None` when its owner ended it.
     pub failure: Option<Failure>,
     /// What it wrote while it started; with the platform's line about it.
     pub log: Option<bytes::Bytes>,
+}
+
+impl Lost {
+    /// What an invocation gets that waited for this environment to start: its request is over
+    /// before it began. `None` when the environment did not fail by itself.
+    #[must_use]
+    pub fn outcome(self, request_id: RequestId, log_tail: bool) -> Option<Outcome> {
+        let failure = self.failure?;
+        let payload = failure.document(request_id);
+        let log_tail = log_tail.then(|| {
+            let report = Report {
+                request_id,
+                duration: Duration::ZERO,
+                init: None,
+                failure: Some(failure),
+            };
+            report::tail_of_failed_start(&report, &self.spec, self.log.as_deref())
+        });
+        Some(Outcome {
+            payload,
+            function_error: true,
+            log_tail,
+        })
+    }
+}
+
+/// How long the parts of an environment's start took.
+#[derive(Debug, Clone, Copy)]
+pub struct StartPhases {
+    /// Until the runtime process could start.
+    pub sandbox: Duration,
+    /// From there to its first `next`.
+    pub init: Duration,
 }
 
 /// One execution environment. The lock is short and never held across an await.
@@ -66,6 +100,9 @@ pub struct Environment {
     /// Whether it was invoked since the sampler looked.
     pub(crate) touched: AtomicBool,
     pub(crate) invocations: AtomicU64,
+    /// How long the parts of its start took, microseconds.
+    sandbox_us: AtomicU64,
+    init_us: AtomicU64,
     core: Mutex<Core>,
 }
 
@@ -80,7 +117,9 @@ struct Core {
 
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Environment").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Environment")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -109,6 +148,8 @@ impl Environment {
             peak: AtomicU64::new(0),
             touched: AtomicBool::new(false),
             invocations: AtomicU64::new(0),
+            sandbox_us: AtomicU64::new(0),
+            init_us: AtomicU64::new(0),
             core: Mutex::new(Core {
                 lifecycle: Lifecycle::new(),
                 parked: None,
@@ -166,7 +207,11 @@ impl Environment {
         let now = clock::now();
         let mut core = self.lock();
         let limit = self.spec.timeout;
-        let invoke = Event::Invoke { request_id, limit, with_report };
+        let invoke = Event::Invoke {
+            request_id,
+            limit,
+            with_report,
+        };
         if core.lifecycle.handle(now, invoke).verdict != Verdict::Accepted {
             return Err(event);
         }
@@ -177,7 +222,9 @@ impl Environment {
         self.touched.store(true, Ordering::Relaxed);
         self.invocations.fetch_add(1, Ordering::Relaxed);
         let version = &self.spec.version;
-        self.log.begin(request_id, with_report, || report::start_line(request_id, version));
+        self.log.begin(request_id, with_report, || {
+            report::start_line(request_id, version)
+        });
         if let Some(parked) = parked {
             // If that connection broke, the event waits for the runtime's next call.
             let _ = parked.send(event);
@@ -192,7 +239,11 @@ impl Environment {
         actions: Actions,
         now: Instant,
     ) -> Verdict {
-        let caller = if actions.answer.is_some() { core.caller.take() } else { None };
+        let caller = if actions.answer.is_some() {
+            core.caller.take()
+        } else {
+            None
+        };
         if actions.report.is_some() {
             core.event = None;
         }
@@ -241,6 +292,9 @@ impl Environment {
         match notice {
             Notice::Vacant(was) => {
                 if was == Was::Starting {
+                    let since = now.saturating_duration_since(self.created);
+                    let init = since.saturating_sub(self.phases().sandbox);
+                    self.init_us.store(micros(init), Ordering::Relaxed);
                     self.log.forget_tail();
                 }
                 home.vacant(IdleLease::new(Arc::clone(self)), was);
@@ -254,7 +308,14 @@ impl Environment {
                     }),
                     _ => None,
                 };
-                home.lost(Lost { id: self.id, was, failure, log });
+                let spec = Arc::clone(&self.spec);
+                home.lost(Lost {
+                    spec,
+                    id: self.id,
+                    was,
+                    failure,
+                    log,
+                });
             }
         }
     }
@@ -265,6 +326,17 @@ impl Environment {
         let used = sandbox.as_ref()?.stats().ok()?.memory_bytes;
         self.peak.fetch_max(used, Ordering::Relaxed);
         Some(used)
+    }
+
+    pub(crate) fn sandbox_ready(&self, took: Duration) {
+        self.sandbox_us.store(micros(took), Ordering::Relaxed);
+    }
+
+    pub(crate) fn phases(&self) -> StartPhases {
+        StartPhases {
+            sandbox: Duration::from_micros(self.sandbox_us.load(Ordering::Relaxed)),
+            init: Duration::from_micros(self.init_us.load(Ordering::Relaxed)),
+        }
     }
 
     pub(crate) fn overdue(&self, now: Instant) -> Option<RequestId> {
@@ -279,4 +351,8 @@ impl Environment {
     fn lock(&self) -> MutexGuard<'_, Core> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

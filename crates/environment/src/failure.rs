@@ -29,7 +29,11 @@ pub enum Failure {
 
 impl Failure {
     pub(crate) fn of_exit(status: ExitStatus) -> Self {
-        if status.out_of_memory { Self::OutOfMemory } else { Self::Exited(status.end) }
+        if status.out_of_memory {
+            Self::OutOfMemory
+        } else {
+            Self::Exited(status.end)
+        }
     }
 
     /// The error type in the log's REPORT line.
@@ -54,7 +58,10 @@ impl Failure {
             Self::OutOfMemory => "Runtime.ExitError",
             other => other.report_type(),
         };
-        document(error_type, &format!("RequestId: {request_id} Error: {self}"))
+        document(
+            error_type,
+            &format!("RequestId: {request_id} Error: {self}"),
+        )
     }
 }
 
@@ -72,7 +79,11 @@ impl fmt::Display for Failure {
                 write!(f, "Runtime exited with error: exit status {code}")
             }
             Self::Exited(End::Signaled(signal)) => {
-                write!(f, "Runtime exited with error: signal: {}", SignalName(*signal))
+                write!(
+                    f,
+                    "Runtime exited with error: signal: {}",
+                    SignalName(*signal)
+                )
             }
             Self::Exited(End::Lost) => f.write_str("the sandbox was lost"),
             Self::OutOfMemory => f.write_str("Runtime exited with error: signal: killed"),
@@ -128,7 +139,10 @@ struct Document<'a> {
 }
 
 fn document(error_type: &str, error_message: &str) -> Bytes {
-    let document = Document { error_type, error_message };
+    let document = Document {
+        error_type,
+        error_message,
+    };
     // Two strings always serialize; an empty body is the honest rest.
     serde_json::to_vec(&document).map_or_else(|_| Bytes::new(), Bytes::from)
 }
@@ -189,14 +203,24 @@ mod tests {
         let document: serde_json::Value =
             serde_json::from_slice(&failure.document(id)).expect("JSON");
         assert_eq!(document["errorType"], error_type);
-        assert_eq!(document["errorMessage"], format!("RequestId: {id} Error: {message}"));
+        assert_eq!(
+            document["errorMessage"],
+            format!("RequestId: {id} Error: {message}")
+        );
     }
 
     #[test]
     fn callers_get_aws_documents() {
-        let exited = |end| Failure::of_exit(ExitStatus { end, out_of_memory: false });
+        let exited = |end| {
+            Failure::of_exit(ExitStatus {
+                end,
+                out_of_memory: false,
+            })
+        };
         check(
-            &Failure::TimedOut { limit: Duration::from_secs(3) },
+            &Failure::TimedOut {
+                limit: Duration::from_secs(3),
+            },
             "Sandbox.Timedout",
             "Task timed out after 3.00 seconds",
         );
@@ -230,7 +254,10 @@ mod tests {
             "Runtime.InvalidEntrypoint",
             "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]",
         );
-        let exec = |errno| Failure::Exec { program: "/var/task/bootstrap".into(), errno };
+        let exec = |errno| Failure::Exec {
+            program: "/var/task/bootstrap".into(),
+            errno,
+        };
         check(
             &exec(13),
             "Runtime.InvalidEntrypoint",

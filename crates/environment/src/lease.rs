@@ -9,7 +9,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
-use crate::environment::{Environment, EnvironmentId};
+use crate::environment::{Environment, EnvironmentId, StartPhases};
 use crate::lifecycle::{Event, State, Was};
 use crate::runtime_event::RuntimeEvent;
 use crate::spec::{Invocation, Outcome};
@@ -28,12 +28,17 @@ pub struct NotIdle(RuntimeEvent);
 
 impl IdleLease {
     pub(crate) fn new(environment: Arc<Environment>) -> Self {
-        Self { environment: Some(environment), since: bootlace_types::clock::now() }
+        Self {
+            environment: Some(environment),
+            since: bootlace_types::clock::now(),
+        }
     }
 
     #[must_use]
     pub fn id(&self) -> EnvironmentId {
-        self.environment.as_ref().map_or(EnvironmentId(0), |environment| environment.id)
+        self.environment
+            .as_ref()
+            .map_or(EnvironmentId(0), |environment| environment.id)
     }
 
     /// Since when it has been idle.
@@ -42,9 +47,20 @@ impl IdleLease {
         self.since
     }
 
+    /// How long its start took.
+    #[must_use]
+    pub fn phases(&self) -> Option<StartPhases> {
+        self.environment
+            .as_ref()
+            .map(|environment| environment.phases())
+    }
+
     /// Hands the event to the runtime. What comes back is awaited for the outcome.
     pub fn invoke(self, invocation: Invocation) -> Result<Running, NotIdle> {
-        let limit = self.environment.as_ref().map(|environment| environment.spec.timeout);
+        let limit = self
+            .environment
+            .as_ref()
+            .map(|environment| environment.spec.timeout);
         self.deliver(RuntimeEvent::new(invocation, limit.unwrap_or_default()))
     }
 
@@ -54,12 +70,19 @@ impl IdleLease {
     }
 
     fn deliver(mut self, event: RuntimeEvent) -> Result<Running, NotIdle> {
-        let Some(environment) = self.environment.take() else { return Err(NotIdle(event)) };
+        let Some(environment) = self.environment.take() else {
+            return Err(NotIdle(event));
+        };
         let (caller, outcome) = oneshot::channel();
         let request_id = event.request_id;
         environment.invoke(event, caller).map_err(NotIdle)?;
         let timer = Box::pin(tokio::time::sleep(environment.spec.timeout));
-        Ok(Running { environment, request_id, outcome, timer })
+        Ok(Running {
+            environment,
+            request_id,
+            outcome,
+            timer,
+        })
     }
 
     /// Ends the environment.
@@ -72,7 +95,9 @@ impl IdleLease {
 
 impl Drop for IdleLease {
     fn drop(&mut self) {
-        let Some(environment) = self.environment.take() else { return };
+        let Some(environment) = self.environment.take() else {
+            return;
+        };
         if !environment.with_state(|state| matches!(state, State::Idle { .. })) {
             return;
         }
@@ -108,7 +133,9 @@ impl Future for Running {
             return Poll::Pending;
         }
         this.environment.log.drain();
-        this.environment.happen(Event::TimedOut { id: this.request_id });
+        this.environment.happen(Event::TimedOut {
+            id: this.request_id,
+        });
         // Either the timeout answered, or the function did just before.
         Poll::Ready(this.outcome.try_recv().ok())
     }

@@ -22,7 +22,7 @@ mod start;
 mod variables;
 
 pub use bootlace_sandbox::Driver;
-pub use environment::{Environment, EnvironmentId, Home, Lost};
+pub use environment::{Environment, EnvironmentId, Home, Lost, StartPhases};
 pub use failure::Failure;
 pub use lease::{IdleLease, NotIdle, Running};
 pub use lifecycle::Was;

@@ -24,9 +24,13 @@ pub(crate) enum State {
     /// The sandbox is being made.
     Provisioning,
     /// The runtime process runs and has not asked for an event yet.
-    Initializing { since: Instant },
+    Initializing {
+        since: Instant,
+    },
     /// The runtime is parked; `init` is how long initialization took, until it is reported.
-    Idle { init: Option<Duration> },
+    Idle {
+        init: Option<Duration>,
+    },
     Invoking(Running),
     /// Nothing is accepted any more; the sandbox is being destroyed.
     ShuttingDown(Ending),
@@ -66,17 +70,35 @@ pub(crate) struct Running {
 pub(crate) enum Event {
     /// The sandbox stands, the runtime process is about to start.
     Started,
-    Invoke { request_id: RequestId, limit: Duration, with_report: bool },
+    Invoke {
+        request_id: RequestId,
+        limit: Duration,
+        with_report: bool,
+    },
     /// The runtime calls `next`.
     Next,
     /// The runtime answers; an id that is none of ours is `None`.
-    Response { id: Option<RequestId>, body: Bytes },
-    Error { id: Option<RequestId>, body: Bytes },
+    Response {
+        id: Option<RequestId>,
+        body: Bytes,
+    },
+    Error {
+        id: Option<RequestId>,
+        body: Bytes,
+    },
     /// The runtime answers in a way that cannot be passed on.
-    Faulty { id: Option<RequestId>, fault: AnswerFault },
-    InitError { error_type: Box<str>, body: Bytes },
+    Faulty {
+        id: Option<RequestId>,
+        fault: AnswerFault,
+    },
+    InitError {
+        error_type: Box<str>,
+        body: Bytes,
+    },
     /// The invocation's time is over.
-    TimedOut { id: RequestId },
+    TimedOut {
+        id: RequestId,
+    },
     /// The environment cannot go on: start failed, process ended, memory or init limit passed.
     Failed(Failure),
     /// Its owner wants it to end.
@@ -116,7 +138,10 @@ pub(crate) enum Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// The call is not allowed in the runtime's state.
-    Transition { from: &'static str, to: &'static str },
+    Transition {
+        from: &'static str,
+        to: &'static str,
+    },
     InvalidRequestId,
     Fault(AnswerFault),
     /// The invocation's time was over before its answer came.
@@ -170,7 +195,9 @@ pub(crate) struct Lifecycle {
 
 impl Lifecycle {
     pub(crate) fn new() -> Self {
-        Self { state: State::Provisioning }
+        Self {
+            state: State::Provisioning,
+        }
     }
 
     pub(crate) fn state(&self) -> &State {
@@ -207,7 +234,14 @@ impl Lifecycle {
             },
             (S::Provisioning, E::Next) => refuse_transition("Started", "Ready"),
 
-            (S::Idle { init }, E::Invoke { request_id, limit, with_report }) => {
+            (
+                S::Idle { init },
+                E::Invoke {
+                    request_id,
+                    limit,
+                    with_report,
+                },
+            ) => {
                 let init = init.take();
                 self.state = S::Invoking(Running {
                     request_id,
@@ -221,17 +255,29 @@ impl Lifecycle {
             }
             (_, E::Invoke { .. }) => Actions::of(Verdict::Refused(Refusal::Unusable)),
 
-            (S::Invoking(running), E::Response { id, body }) if running.expects(id) => {
-                running.answer(Verdict::Accepted, Answer { payload: body, function_error: false })
-            }
-            (S::Invoking(running), E::Error { id, body }) if running.expects(id) => {
-                running.answer(Verdict::Accepted, Answer { payload: body, function_error: true })
-            }
+            (S::Invoking(running), E::Response { id, body }) if running.expects(id) => running
+                .answer(
+                    Verdict::Accepted,
+                    Answer {
+                        payload: body,
+                        function_error: false,
+                    },
+                ),
+            (S::Invoking(running), E::Error { id, body }) if running.expects(id) => running.answer(
+                Verdict::Accepted,
+                Answer {
+                    payload: body,
+                    function_error: true,
+                },
+            ),
             (S::Invoking(running), E::Faulty { id, fault }) if running.expects(id) => {
                 let payload = fault.document(running.request_id);
                 running.answer(
                     Verdict::Refused(Refusal::Fault(fault)),
-                    Answer { payload, function_error: true },
+                    Answer {
+                        payload,
+                        function_error: true,
+                    },
                 )
             }
             (_, E::Response { .. } | E::Error { .. } | E::Faulty { .. }) => {
@@ -269,7 +315,9 @@ impl Lifecycle {
 
     fn complete(&mut self, now: Instant) -> Actions {
         let state = std::mem::replace(&mut self.state, State::Idle { init: None });
-        let State::Invoking(mut running) = state else { return Actions::default() };
+        let State::Invoking(mut running) = state else {
+            return Actions::default();
+        };
         let was = running.was();
         let answer = running.answered.take().flatten();
         Actions {
@@ -289,7 +337,10 @@ impl Lifecycle {
             _ => Ending::Other,
         };
         let state = std::mem::replace(&mut self.state, State::ShuttingDown(ending));
-        let mut actions = Actions { destroy: true, ..Actions::default() };
+        let mut actions = Actions {
+            destroy: true,
+            ..Actions::default()
+        };
         let was = match state {
             State::Provisioning | State::Initializing { .. } => Was::Starting,
             State::Idle { .. } => Was::Idle,
@@ -347,23 +398,39 @@ impl Running {
         if let Some(Failure::TimedOut { limit }) = &failure {
             duration = *limit;
         }
-        Report { request_id: self.request_id, duration, init: self.init, failure }
+        Report {
+            request_id: self.request_id,
+            duration,
+            init: self.init,
+            failure,
+        }
     }
 
     /// Settling, if its caller has been told everything already.
     fn was(&self) -> Was {
-        if matches!(self.answered, Some(None)) { Was::Settling } else { Was::Running }
+        if matches!(self.answered, Some(None)) {
+            Was::Settling
+        } else {
+            Was::Running
+        }
     }
 
     /// The name AWS's platform has for where the runtime stands.
     fn runtime_state(&self) -> &'static str {
-        if self.answered.is_some() { "RuntimeResponseSentState" } else { "Running" }
+        if self.answered.is_some() {
+            "RuntimeResponseSentState"
+        } else {
+            "Running"
+        }
     }
 }
 
 impl Actions {
     fn of(verdict: Verdict) -> Self {
-        Self { verdict, ..Self::default() }
+        Self {
+            verdict,
+            ..Self::default()
+        }
     }
 
     fn tell(mut self, notice: Notice) -> Self {
@@ -375,10 +442,14 @@ impl Actions {
 /// A runtime that is being killed may still speak.
 fn after_the_end(ending: Ending, event: &Event) -> Actions {
     let refusal = match (ending, event) {
-        (Ending::InitError, Event::Next) => Refusal::Transition { from: "InitError", to: "Ready" },
-        (Ending::InitError, Event::InitError { .. }) => {
-            Refusal::Transition { from: "InitError", to: "InitError" }
-        }
+        (Ending::InitError, Event::Next) => Refusal::Transition {
+            from: "InitError",
+            to: "Ready",
+        },
+        (Ending::InitError, Event::InitError { .. }) => Refusal::Transition {
+            from: "InitError",
+            to: "InitError",
+        },
         (Ending::TimedOut, Event::Response { .. } | Event::Error { .. } | Event::Faulty { .. }) => {
             Refusal::InvokeTimeout
         }

@@ -76,8 +76,17 @@ struct Lines {
 impl Log {
     /// Keeps a tail from the beginning, for an initialization that may fail.
     pub(crate) fn new(group: String, stream: String, sink: LogSink) -> Self {
-        let lines = Lines { tail: Some(Tail::default()), ..Lines::default() };
-        Self { group, stream, sink, output: OnceLock::new(), lines: Mutex::new(lines) }
+        let lines = Lines {
+            tail: Some(Tail::default()),
+            ..Lines::default()
+        };
+        Self {
+            group,
+            stream,
+            sink,
+            output: OnceLock::new(),
+            lines: Mutex::new(lines),
+        }
     }
 
     pub(crate) fn stream(&self) -> &str {
@@ -92,7 +101,9 @@ impl Log {
 
     /// Reads what comes until every writer is gone.
     pub(crate) async fn follow(&self) {
-        let Some(output) = self.output.get() else { return };
+        let Some(output) = self.output.get() else {
+            return;
+        };
         while output.readable().await.is_ok() {
             if self.read_ready(output).is_break() {
                 return;
@@ -115,7 +126,9 @@ impl Log {
 
     /// Reads what has been written so far, so that it precedes what the platform writes next.
     pub(crate) fn drain(&self) {
-        let Some(output) = self.output.get() else { return };
+        let Some(output) = self.output.get() else {
+            return;
+        };
         let mut left = DRAIN_BYTES;
         while let Some(count) = self.read_now(output.as_fd()) {
             left = left.saturating_sub(count);
@@ -251,7 +264,8 @@ impl Tail {
         } else if self.bytes.len() + bytes.len() > 2 * keep {
             self.bytes.drain(..self.bytes.len() - keep);
         }
-        self.bytes.extend_from_slice(&bytes[bytes.len().saturating_sub(keep)..]);
+        self.bytes
+            .extend_from_slice(&bytes[bytes.len().saturating_sub(keep)..]);
     }
 
     fn end_line(&mut self) {
@@ -275,7 +289,9 @@ mod tests {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let into = Arc::clone(&seen);
         let sink = LogSink::Each(Arc::new(move |event: &LogEvent<'_>| {
-            into.lock().unwrap().push((event.origin, event.line.to_vec()));
+            into.lock()
+                .unwrap()
+                .push((event.origin, event.line.to_vec()));
         }));
         (sink, seen)
     }
@@ -294,7 +310,12 @@ mod tests {
         log.function(&mut log.lock(), b"o\nno end");
         let tail = log.finish(|| "END x\nREPORT x\n".into()).expect("a tail");
         assert_eq!(&tail[..], b"START x\none\ntwo\nno end\nEND x\nREPORT x\n");
-        let seen: Vec<_> = seen.lock().unwrap().iter().map(|(_, line)| line.clone()).collect();
+        let seen: Vec<_> = seen
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|(_, line)| line.clone())
+            .collect();
         let want: [&[u8]; 6] = [b"START x", b"one", b"two", b"no end", b"END x", b"REPORT x"];
         assert_eq!(seen, want);
     }
@@ -314,10 +335,16 @@ mod tests {
         let tail = log.finish(|| "END\n".into()).expect("a tail");
         assert_eq!(tail.len(), limits::LOG_TAIL_BYTES);
         let seen = seen.lock().unwrap();
-        let function = seen.iter().filter(|(origin, _)| *origin == LogOrigin::Function);
+        let function = seen
+            .iter()
+            .filter(|(origin, _)| *origin == LogOrigin::Function);
         let lengths: Vec<usize> = function.map(|(_, line)| line.len()).collect();
         assert_eq!(lengths.iter().sum::<usize>(), 2_000_000);
-        assert!(lengths.iter().all(|length| *length <= limits::LOG_LINE_BYTES));
+        assert!(
+            lengths
+                .iter()
+                .all(|length| *length <= limits::LOG_LINE_BYTES)
+        );
     }
 
     #[test]
@@ -334,7 +361,9 @@ mod tests {
     #[test]
     fn without_a_reader_no_line_is_made() {
         let log = log(LogSink::None);
-        log.begin(RequestId::random(), false, || unreachable!("nobody would see it"));
+        log.begin(RequestId::random(), false, || {
+            unreachable!("nobody would see it")
+        });
         log.function(&mut log.lock(), b"dropped");
         assert_eq!(log.finish(|| unreachable!("nobody would see it")), None);
     }

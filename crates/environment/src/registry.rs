@@ -59,7 +59,9 @@ pub struct Registry {
 
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registry").field("count", &self.count()).finish_non_exhaustive()
+        f.debug_struct("Registry")
+            .field("count", &self.count())
+            .finish_non_exhaustive()
     }
 }
 
@@ -95,7 +97,9 @@ impl Registry {
     pub fn look(&self) {
         let busy: Vec<Arc<Environment>> = {
             let all = self.lock();
-            let touched = all.values().filter(|one| one.touched.load(Ordering::Relaxed));
+            let touched = all
+                .values()
+                .filter(|one| one.touched.load(Ordering::Relaxed));
             touched.cloned().collect()
         };
         for environment in busy {

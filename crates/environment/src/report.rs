@@ -3,10 +3,12 @@
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-use bootlace_types::RequestId;
+use bootlace_types::{RequestId, limits};
+use bytes::Bytes;
 
 use crate::failure::Failure;
 use crate::lifecycle::Report;
+use crate::spec::EnvironmentSpec;
 
 pub(crate) fn start_line(request_id: RequestId, version: &str) -> String {
     format!("START RequestId: {request_id} Version: {version}\n")
@@ -18,7 +20,10 @@ pub(crate) fn end_line(request_id: RequestId) -> String {
 
 /// `INIT_REPORT`, which on demand appears only when initialization failed.
 pub(crate) fn init_report_line(duration: Duration, failure: &Failure) -> String {
-    let mut line = format!("INIT_REPORT Init Duration: {} ms\tPhase: init", Ms(duration));
+    let mut line = format!(
+        "INIT_REPORT Init Duration: {} ms\tPhase: init",
+        Ms(duration)
+    );
     push_status(&mut line, failure);
     line.push('\n');
     line
@@ -49,6 +54,21 @@ pub(crate) fn report_line(report: &Report, memory_mb: u32, peak_bytes: u64) -> S
     line
 }
 
+/// The tail of an invocation whose environment could not start.
+pub(crate) fn tail_of_failed_start(
+    report: &Report,
+    spec: &EnvironmentSpec,
+    log: Option<&[u8]>,
+) -> Bytes {
+    let mut tail = log.unwrap_or_default().to_vec();
+    tail.extend_from_slice(start_line(report.request_id, &spec.version).as_bytes());
+    tail.extend_from_slice(end_line(report.request_id).as_bytes());
+    tail.extend_from_slice(report_line(report, spec.memory_mb, 0).as_bytes());
+    let excess = tail.len().saturating_sub(limits::LOG_TAIL_BYTES);
+    tail.drain(..excess);
+    Bytes::from(tail)
+}
+
 fn push_status(line: &mut String, failure: &Failure) {
     if matches!(failure, Failure::TimedOut { .. }) {
         line.push_str("\tStatus: timeout");
@@ -74,7 +94,9 @@ mod tests {
 
     fn report(failure: Option<Failure>, init: Option<u64>) -> Report {
         Report {
-            request_id: "5bbe1ae4-8b45-4ba7-b58e-9a6d6e4c3a11".parse().expect("an id"),
+            request_id: "5bbe1ae4-8b45-4ba7-b58e-9a6d6e4c3a11"
+                .parse()
+                .expect("an id"),
             duration: Duration::from_micros(1_233_960),
             init: init.map(Duration::from_micros),
             failure,
@@ -106,7 +128,10 @@ mod tests {
         let line = report_line(&report(Some(Failure::TimedOut { limit }), None), 128, 0);
         assert!(line.ends_with(" MB\tStatus: timeout\n"), "{line}");
         assert_eq!(
-            init_report_line(Duration::from_micros(9_999_790), &Failure::TimedOut { limit }),
+            init_report_line(
+                Duration::from_micros(9_999_790),
+                &Failure::TimedOut { limit }
+            ),
             "INIT_REPORT Init Duration: 9999.79 ms\tPhase: init\tStatus: timeout\n"
         );
     }

@@ -36,9 +36,16 @@ pub(crate) async fn serve(
     let path = request.uri().path();
     let Some(path) = path.strip_prefix(VERSION) else {
         let ping = path == "/ping" && request.method() == Method::GET;
-        return Ok(if ping { pong() } else { empty(StatusCode::NOT_FOUND) });
+        return Ok(if ping {
+            pong()
+        } else {
+            empty(StatusCode::NOT_FOUND)
+        });
     };
-    let (get, post) = (request.method() == Method::GET, request.method() == Method::POST);
+    let (get, post) = (
+        request.method() == Method::GET,
+        request.method() == Method::POST,
+    );
     Ok(match path {
         "/runtime/invocation/next" if get => next(&environment).await,
         "/runtime/init/error" if post => init_error(&environment, request).await,
@@ -71,7 +78,10 @@ async fn next(environment: &Arc<Environment>) -> Answer {
         NextAnswer::Parked(event) => match event.await {
             Ok(event) => event.into_response(),
             // Another call took its place, or the environment ended.
-            Err(_) => refusal(Refusal::Transition { from: "Ready", to: "Ready" }),
+            Err(_) => refusal(Refusal::Transition {
+                from: "Ready",
+                to: "Ready",
+            }),
         },
         NextAnswer::Refused(verdict) => accepted_or(verdict),
     }
@@ -85,7 +95,10 @@ async fn response(
     let mode = request.headers().get(RESPONSE_MODE);
     let known_mode = mode.is_none_or(|mode| mode.is_empty() || mode == "streaming");
     let event = match collect(request.into_body()).await {
-        _ if !known_mode => Event::Faulty { id, fault: AnswerFault::Mode },
+        _ if !known_mode => Event::Faulty {
+            id,
+            fault: AnswerFault::Mode,
+        },
         Ok(body) => Event::Response { id, body },
         Err(fault) => Event::Faulty { id, fault },
     };
@@ -132,7 +145,9 @@ async fn collect(mut body: Incoming) -> Result<Bytes, AnswerFault> {
     let mut buffer = BytesMut::new();
     let mut discarded = 0;
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| AnswerFault::Truncated)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|_| AnswerFault::Truncated)?.into_data() else {
+            continue;
+        };
         let so_far = whole.len() + buffer.len();
         if discarded > 0 || so_far + data.len() > limits::RESPONSE_BYTES {
             discarded += so_far + data.len();
@@ -155,17 +170,29 @@ async fn collect(mut body: Incoming) -> Result<Bytes, AnswerFault> {
     if discarded > 0 {
         return Err(AnswerFault::TooLarge);
     }
-    Ok(if buffer.is_empty() { whole } else { buffer.freeze() })
+    Ok(if buffer.is_empty() {
+        whole
+    } else {
+        buffer.freeze()
+    })
 }
 
 /// The type of an error as the log may show it: the header if it has AWS's form.
 fn error_type(headers: &HeaderMap) -> Box<str> {
-    let text = headers.get(ERROR_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let text = headers
+        .get(ERROR_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
     if has_known_form(text) {
         let graphic = text.chars().filter(char::is_ascii_graphic);
         return graphic.take(ERROR_TYPE_CHARS).collect::<String>().into();
     }
-    if text.starts_with("Function.") { "Function.Unknown" } else { "Runtime.Unknown" }.into()
+    if text.starts_with("Function.") {
+        "Function.Unknown"
+    } else {
+        "Runtime.Unknown"
+    }
+    .into()
 }
 
 /// Whether it contains a match of `(Runtime|Function)\.[A-Z][a-zA-Z]+`.
@@ -201,9 +228,11 @@ fn refusal(why: Refusal) -> Answer {
             );
             return document(StatusCode::FORBIDDEN, "InvalidStateTransition", &message);
         }
-        Refusal::InvalidRequestId => {
-            (StatusCode::BAD_REQUEST, "InvalidRequestID", "Invalid request ID")
-        }
+        Refusal::InvalidRequestId => (
+            StatusCode::BAD_REQUEST,
+            "InvalidRequestID",
+            "Invalid request ID",
+        ),
         Refusal::Fault(AnswerFault::TooLarge) => (
             StatusCode::PAYLOAD_TOO_LARGE,
             "RequestEntityTooLarge",
@@ -277,10 +306,19 @@ mod tests {
     fn reply_routes_carry_the_request_id() {
         let id = RequestId::random();
         let of = |text: String| reply_route(&text);
-        assert_eq!(of(format!("/runtime/invocation/{id}/response")), Some((Some(id), false)));
-        assert_eq!(of(format!("/runtime/invocation/{id}/error")), Some((Some(id), true)));
+        assert_eq!(
+            of(format!("/runtime/invocation/{id}/response")),
+            Some((Some(id), false))
+        );
+        assert_eq!(
+            of(format!("/runtime/invocation/{id}/error")),
+            Some((Some(id), true))
+        );
         assert_eq!(of("/runtime/invocation/x/error".into()), Some((None, true)));
-        assert_eq!(of("/runtime/invocation//response".into()), Some((None, false)));
+        assert_eq!(
+            of("/runtime/invocation//response".into()),
+            Some((None, false))
+        );
         assert_eq!(of("/runtime/invocation/x/y/response".into()), None);
         assert_eq!(of("/runtime/restore/next".into()), None);
     }

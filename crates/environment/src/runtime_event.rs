@@ -56,7 +56,9 @@ impl RuntimeEvent {
             (CLIENT_CONTEXT, self.client_context),
         ];
         for (name, text) in texts {
-            let Some(text) = text.filter(|text| !text.is_empty()) else { continue };
+            let Some(text) = text.filter(|text| !text.is_empty()) else {
+                continue;
+            };
             if let Ok(value) = HeaderValue::from_maybe_shared(text) {
                 headers.insert(name, value);
             }
@@ -79,7 +81,10 @@ fn one_line(text: String) -> Bytes {
 /// A trace that nobody samples.
 fn new_trace_id() -> Bytes {
     let seconds = clock::epoch_ms(clock::wall()) / 1_000;
-    let (root, parent) = (uuid::Uuid::new_v4().as_u128(), uuid::Uuid::new_v4().as_u128());
+    let (root, parent) = (
+        uuid::Uuid::new_v4().as_u128(),
+        uuid::Uuid::new_v4().as_u128(),
+    );
     let text = format!(
         "Root=1-{seconds:08x}-{:024x};Parent={:016x};Sampled=0",
         root & ((1 << 96) - 1),
@@ -122,6 +127,9 @@ mod tests {
     #[test]
     fn client_context_stays_one_header() {
         let response = event(None, Some("{\n\t\"custom\": \"ä\"}"));
-        assert_eq!(response.headers()[CLIENT_CONTEXT].as_bytes(), "{  \"custom\": \"ä\"}".as_bytes());
+        assert_eq!(
+            response.headers()[CLIENT_CONTEXT].as_bytes(),
+            "{  \"custom\": \"ä\"}".as_bytes()
+        );
     }
 }

@@ -40,15 +40,23 @@ pub struct Start {
 impl Start {
     /// Starts an environment in a task of its own; its home hears what becomes of it, and first of
     /// all exactly one of vacant and lost. `creating` is dropped when the runtime process runs or
-    /// cannot: it bounds how many are being made at once.
-    pub fn run<P: Send + 'static>(self, home: Weak<dyn Home>, creating: P) -> EnvironmentId {
+    /// cannot, `reservation` when nothing is left of the environment.
+    pub fn run<C, R>(self, home: Weak<dyn Home>, creating: C, reservation: R) -> EnvironmentId
+    where
+        C: Send + 'static,
+        R: Send + 'static,
+    {
         let id = self.registry.next_id();
         let stream = log_stream(&self.spec.version);
         let log = Log::new(self.spec.log_group.clone(), stream, self.sink.clone());
         let environment = Arc::new(Environment::new(id, Arc::clone(&self.spec), log, home));
         self.registry.insert(&environment);
         bootlace_tasks::spawn(ENVIRONMENT, async move {
-            let _guard = Vanish { environment: &environment, registry: &self.registry };
+            let _reservation = reservation;
+            let _guard = Vanish {
+                environment: &environment,
+                registry: &self.registry,
+            };
             let provisioned = Box::pin(provision(&environment, &self, creating)).await;
             let served = match provisioned {
                 Ok(stage) => Some(serve(&environment, stage, self.init_limit).await),
@@ -93,7 +101,10 @@ async fn provision<P>(
     let _creating = creating;
     let spec = &environment.spec;
     let program = bootstrap::find(&start.trees).ok_or(Failure::NoBootstrap)?;
-    let mount = |target: &str, layers: Vec<PathBuf>| TreeMount { target: target.into(), layers };
+    let mount = |target: &str, layers: Vec<PathBuf>| TreeMount {
+        target: target.into(),
+        layers,
+    };
     let sandbox_spec = SandboxSpec {
         id: environment.id.to_string(),
         trees: vec![
@@ -105,6 +116,7 @@ async fn provision<P>(
         processes: limits::PROCESSES,
         listen_port: RUNTIME_API_PORT,
     };
+    let began = clock::now();
     let made = start.driver.create(sandbox_spec).await;
     let mut sandbox = made.map_err(|error| platform("cannot make a sandbox", &error))?;
     let listener = sandbox.take_listener().ok_or_else(|| Failure::Platform {
@@ -113,16 +125,23 @@ async fn provision<P>(
     let listener = TcpListener::from_std(listener)
         .map_err(|error| platform("cannot listen in the sandbox", &error))?;
     let process = runtime_process(environment, &sandbox, program);
+    environment.sandbox_ready(clock::now().saturating_duration_since(began));
     environment.happen(Event::Started);
     let spawned = sandbox.spawn(process).await;
-    *environment.sandbox.lock().unwrap_or_else(PoisonError::into_inner) = Some(sandbox);
+    *environment
+        .sandbox
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner) = Some(sandbox);
     let process = spawned.map_err(|error| match error {
         SpawnError::Exec { program, errno } => Failure::Exec { program, errno },
         SpawnError::Sandbox(error) => platform("cannot start the runtime", &error),
     })?;
     let attached = environment.log.attach(process.output);
     attached.map_err(|error| platform("cannot read the runtime's output", &error))?;
-    Ok(Stage { listener, exit: process.exit })
+    Ok(Stage {
+        listener,
+        exit: process.exit,
+    })
 }
 
 fn runtime_process(environment: &Environment, sandbox: &Sandbox, program: PathBuf) -> ProcessSpec {
@@ -181,14 +200,22 @@ async fn expired(timer: &mut Option<std::pin::Pin<Box<tokio::time::Sleep>>>) {
 }
 
 async fn destroy(environment: &Arc<Environment>, served: Option<Served>) {
-    if let Some(Served { connections, mut exit }) = served {
+    if let Some(Served {
+        connections,
+        mut exit,
+    }) = served
+    {
         if environment.with_state(State::ended_by_init_error) {
             let _ = tokio::time::timeout(INIT_ERROR_GRACE, exit.wait()).await;
         }
         environment.log.drain();
         drop(connections);
     }
-    let sandbox = environment.sandbox.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let sandbox = environment
+        .sandbox
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
     let Some(sandbox) = sandbox else { return };
     if let Err(error) = sandbox.destroy().await {
         tracing::warn!(environment = %environment.id, %error, "a sandbox was not destroyed cleanly");

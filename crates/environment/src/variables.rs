@@ -16,7 +16,13 @@ pub(crate) struct Place<'a> {
 /// All variables: defaults, over them the user's, over them what Lambda reserves.
 pub(crate) fn variables(spec: &EnvironmentSpec, place: &Place<'_>) -> Vec<(String, String)> {
     let inside = |path: &str| (place.inside)(path).to_string_lossy().into_owned();
-    let libraries = ["/var/runtime", "/var/runtime/lib", "/var/task", "/var/task/lib", "/opt/lib"];
+    let libraries = [
+        "/var/runtime",
+        "/var/runtime/lib",
+        "/var/task",
+        "/var/task/lib",
+        "/opt/lib",
+    ];
     let libraries: Vec<String> = libraries.iter().map(|path| inside(path)).collect();
     let mut all: Vec<(String, String)> = Vec::with_capacity(32);
     let mut set = |name: &str, value: String| match all.iter_mut().find(|(key, _)| key == name) {
@@ -26,8 +32,14 @@ pub(crate) fn variables(spec: &EnvironmentSpec, place: &Place<'_>) -> Vec<(Strin
 
     set("LANG", "en_US.UTF-8".into());
     set("TZ", ":UTC".into());
-    set("PATH", format!("/usr/local/bin:/usr/bin/:/bin:{}", inside("/opt/bin")));
-    set("LD_LIBRARY_PATH", format!("/lib64:/usr/lib64:{}", libraries.join(":")));
+    set(
+        "PATH",
+        format!("/usr/local/bin:/usr/bin/:/bin:{}", inside("/opt/bin")),
+    );
+    set(
+        "LD_LIBRARY_PATH",
+        format!("/lib64:/usr/lib64:{}", libraries.join(":")),
+    );
     set("AWS_LAMBDA_LOG_FORMAT", spec.log_format.clone());
     if let Some(level) = &spec.log_level {
         set("AWS_LAMBDA_LOG_LEVEL", level.clone());
@@ -43,7 +55,10 @@ pub(crate) fn variables(spec: &EnvironmentSpec, place: &Place<'_>) -> Vec<(Strin
     set("AWS_DEFAULT_REGION", scope.region.as_str().into());
     set("AWS_LAMBDA_FUNCTION_NAME", spec.function.name.to_string());
     set("AWS_LAMBDA_FUNCTION_VERSION", spec.version.to_string());
-    set("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", spec.memory_mb.to_string());
+    set(
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+        spec.memory_mb.to_string(),
+    );
     set("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".into());
     set("AWS_LAMBDA_LOG_GROUP_NAME", spec.log_group.clone());
     set("AWS_LAMBDA_LOG_STREAM_NAME", place.log_stream.into());
@@ -67,7 +82,9 @@ mod tests {
     use super::*;
 
     fn made(user: &[(&str, &str)]) -> BTreeMap<String, String> {
-        let pairs = user.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        let pairs = user
+            .iter()
+            .map(|(name, value)| ((*name).into(), (*value).into()));
         let spec = EnvironmentSpec {
             function: FunctionArn::new(&Scope::default(), "f", None),
             version: "$LATEST".into(),
@@ -81,7 +98,11 @@ mod tests {
             log_level: None,
         };
         let inside = |path: &str| PathBuf::from(path);
-        let place = Place { runtime_api: "127.0.0.1:9001", log_stream: "s", inside: &inside };
+        let place = Place {
+            runtime_api: "127.0.0.1:9001",
+            log_stream: "s",
+            inside: &inside,
+        };
         variables(&spec, &place).into_iter().collect()
     }
 
@@ -119,7 +140,11 @@ mod tests {
 
     #[test]
     fn users_override_defaults_but_not_what_is_reserved() {
-        let all = made(&[("TZ", "Europe/Rome"), ("AWS_REGION", "mars-1"), ("MY_VAR", "x")]);
+        let all = made(&[
+            ("TZ", "Europe/Rome"),
+            ("AWS_REGION", "mars-1"),
+            ("MY_VAR", "x"),
+        ]);
         assert_eq!(all["TZ"], "Europe/Rome");
         assert_eq!(all["AWS_REGION"], "us-east-1");
         assert_eq!(all["MY_VAR"], "x");

@@ -4,6 +4,16 @@
 //! not know HTTP, how a sandbox is made, or what the Runtime API looks like. Read [`Dispatcher`]
 //! first; `pool` and `concurrency` are the two decisions in it, both plain synchronous code.
 
+mod catalog;
+mod concurrency;
+mod dispatcher;
+mod fleet;
+pub mod metrics_names;
+mod pool;
 mod request;
 
+pub use bootlace_environment::{
+    Driver, EnvironmentInfo, EnvironmentState, LogEvent, LogOrigin, LogSink,
+};
+pub use dispatcher::{Dispatcher, DispatcherOptions, StartError};
 pub use request::{InvokeError, InvokeRequest, InvokeResponse, throttle};

@@ -1,0 +1,432 @@
+//! The way of an invocation: find the function, get a permit, get an environment, hand over.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bootlace_environment::{
+    Driver, EnvironmentInfo, Failure, IdleLease, Invocation, LogSink, Lost, Outcome, Registry,
+    Running,
+};
+use bootlace_store::{Rev, Store};
+use bootlace_tasks::TaskKind;
+use bootlace_types::{FunctionArn, Qualifier, RequestId, Scope, clock, limits};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+use crate::catalog::{self, Catalog, Function, Readiness};
+use crate::concurrency::Permit;
+use crate::fleet::{Fleets, Grant};
+use crate::metrics_names::{self, Metrics};
+use crate::request::{InvokeError, InvokeRequest, InvokeResponse};
+
+const SAMPLER: TaskKind = TaskKind::disposable("sampler");
+const ABANDONED: TaskKind = TaskKind::disposable("abandoned invocation").finished();
+/// How often a drain looks whether it is done.
+const DRAIN_POLL: Duration = Duration::from_millis(5);
+/// After a drain's limit, environments get so long to be destroyed.
+const DESTROY_WAIT: Duration = Duration::from_secs(5);
+/// An environment can end between the moment it is leased and the moment it is invoked; so often
+/// another is tried.
+const ATTEMPTS: usize = 8;
+const UNHANDLED: &str = "Unhandled";
+
+/// How the dispatcher works.
+#[derive(Debug, Clone)]
+pub struct DispatcherOptions {
+    /// Concurrent invocations of one account and region.
+    pub account_concurrency: u32,
+    /// Idle environments end after this.
+    pub idle_timeout: Duration,
+    /// Initialization may take so long.
+    pub init_timeout: Duration,
+    /// Environments there may be at once, idle ones included.
+    pub max_environments: usize,
+    /// Sandboxes that may be made at once.
+    pub max_creating: usize,
+    /// Who gets the functions' logs.
+    pub logs: LogSink,
+}
+
+impl Default for DispatcherOptions {
+    fn default() -> Self {
+        Self {
+            account_concurrency: limits::ACCOUNT_CONCURRENCY,
+            idle_timeout: limits::IDLE_ENVIRONMENT,
+            init_timeout: limits::INIT,
+            max_environments: limits::ENVIRONMENTS,
+            max_creating: limits::CREATING,
+            logs: LogSink::None,
+        }
+    }
+}
+
+/// The dispatcher could not start.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot load the functions")]
+pub struct StartError(#[from] bootlace_store::StoreError);
+
+/// Runs functions.
+#[derive(Debug)]
+pub struct Dispatcher {
+    catalog: Arc<Catalog>,
+    registry: Arc<Registry>,
+    metrics: Metrics,
+    draining: AtomicBool,
+    tasks: Mutex<Vec<JoinHandle<Option<()>>>>,
+}
+
+impl Dispatcher {
+    /// Loads the functions and follows the store from there. Metrics go to the recorder that is
+    /// installed now.
+    ///
+    /// # Errors
+    ///
+    /// The functions cannot be read.
+    pub async fn start(
+        options: DispatcherOptions,
+        store: Store,
+        driver: Driver,
+    ) -> Result<Arc<Self>, StartError> {
+        metrics_names::describe();
+        let metrics = Metrics::resolve();
+        let registry = Arc::new(Registry::default());
+        let fleets = Arc::new(Fleets {
+            store: store.clone(),
+            driver,
+            registry: Arc::clone(&registry),
+            metrics: metrics.clone(),
+            init_limit: options.init_timeout,
+            sink: options.logs,
+            room: Arc::new(Semaphore::new(options.max_environments)),
+            creating: Arc::new(Semaphore::new(options.max_creating.max(1))),
+            all: Mutex::default(),
+        });
+        let catalog = Arc::new(Catalog::new(
+            options.account_concurrency,
+            Arc::clone(&fleets),
+        ));
+        let from = catalog.load(&store).await?;
+        let follow = Arc::clone(&catalog).follow(store, from);
+        let sample = sample(
+            Arc::clone(&registry),
+            fleets,
+            metrics.clone(),
+            options.idle_timeout,
+        );
+        let tasks = vec![
+            bootlace_tasks::spawn(catalog::FOLLOW, follow),
+            bootlace_tasks::spawn(SAMPLER, sample),
+        ];
+        Ok(Arc::new(Self {
+            catalog,
+            registry,
+            metrics,
+            draining: AtomicBool::new(false),
+            tasks: Mutex::new(tasks),
+        }))
+    }
+
+    /// Waits until invocations see the store's revision: after a write to the control plane, so
+    /// that its caller finds what it wrote. It gives up after [`limits::CATALOG_WAIT`].
+    pub async fn reached(&self, rev: Rev) {
+        let mut applied = self.catalog.applied();
+        let reached = applied.wait_for(|at| *at >= rev);
+        if tokio::time::timeout(limits::CATALOG_WAIT, reached)
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                rev = rev.0,
+                "invocations do not see a change of the store yet"
+            );
+        }
+    }
+
+    /// Runs a function. A function that fails is an answer; an error means that it did not run.
+    ///
+    /// Dropped before the function has the event, nothing runs; dropped later, the invocation
+    /// goes on to its end without its caller.
+    ///
+    /// # Errors
+    ///
+    /// See [`InvokeError`].
+    pub async fn invoke(&self, request: InvokeRequest) -> Result<InvokeResponse, InvokeError> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err(InvokeError::ShuttingDown);
+        }
+        let function = self.find(&request)?;
+        let function = match &function.readiness {
+            Readiness::Ready => function,
+            Readiness::Never(why) => return Err(why.clone()),
+            Readiness::Pending => Box::pin(self.pending(&request)).await?,
+        };
+        let permit = self.counting(
+            function
+                .allowance
+                .admit()
+                .map_err(|reason| InvokeError::Throttled { reason }),
+        )?;
+        let (request_id, log_tail) = (request.request_id, request.log_tail);
+        let running = match begin(&function, request).await {
+            Ok(running) => running,
+            Err(grant) => return self.unserved(&function, grant, request_id, log_tail),
+        };
+        let began = clock::now();
+        let outcome = Guarded(Some((running, permit))).await;
+        let outcome = outcome.ok_or_else(|| InvokeError::Platform {
+            context: "the environment vanished".into(),
+        })?;
+        let took = clock::now().saturating_duration_since(began);
+        Ok(self.respond(&function, outcome, Some(took)))
+    }
+
+    /// What `DryRun` asks: whether there is such a function.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub fn check(
+        &self,
+        scope: &Scope,
+        name: &str,
+        qualifier: Option<&Qualifier>,
+    ) -> Result<(), InvokeError> {
+        self.lookup(scope, name, qualifier).map(|_| ())
+    }
+
+    /// All environments of the server, oldest first.
+    #[must_use]
+    pub fn environments(&self) -> Vec<EnvironmentInfo> {
+        self.registry.list()
+    }
+
+    /// Invocations of an account that run now.
+    #[must_use]
+    pub fn running(&self, scope: &Scope) -> u32 {
+        self.catalog.account(scope).running()
+    }
+
+    /// Refuses new invocations, lets running ones finish for as long as `limit`, then ends every
+    /// environment and returns when all are gone.
+    pub async fn drain(&self, limit: Duration) {
+        self.draining.store(true, Ordering::Relaxed);
+        let idle = async {
+            while self.catalog.running() > 0 {
+                tokio::time::sleep(DRAIN_POLL).await;
+            }
+        };
+        if tokio::time::timeout(limit, idle).await.is_err() {
+            tracing::warn!("invocations still run at the end of the drain; they are ended");
+        }
+        self.registry.shut_down_all();
+        let gone = async {
+            while self.registry.count() > 0 {
+                // Also those that were starting meanwhile.
+                self.registry.shut_down_all();
+                tokio::time::sleep(DRAIN_POLL).await;
+            }
+        };
+        if tokio::time::timeout(DESTROY_WAIT, gone).await.is_err() {
+            tracing::error!(
+                left = self.registry.count(),
+                "environments could not be destroyed"
+            );
+        }
+    }
+
+    fn find(&self, request: &InvokeRequest) -> Result<Arc<Function>, InvokeError> {
+        self.lookup(&request.scope, &request.name, request.qualifier.as_ref())
+    }
+
+    fn lookup(
+        &self,
+        scope: &Scope,
+        name: &str,
+        qualifier: Option<&Qualifier>,
+    ) -> Result<Arc<Function>, InvokeError> {
+        let found = match qualifier {
+            None | Some(Qualifier::Latest) => self.catalog.find(scope, name),
+            // Published versions and aliases do not exist yet.
+            Some(_) => None,
+        };
+        found.ok_or_else(|| InvokeError::NotFound {
+            arn: FunctionArn::new(scope, name, qualifier.cloned()),
+        })
+    }
+
+    /// Waits for a function that is still being made.
+    async fn pending(&self, request: &InvokeRequest) -> Result<Arc<Function>, InvokeError> {
+        let mut applied = self.catalog.applied();
+        let ready = async {
+            loop {
+                applied.borrow_and_update();
+                let function = self.find(request)?;
+                match &function.readiness {
+                    Readiness::Ready => return Ok(function),
+                    Readiness::Never(why) => return Err(why.clone()),
+                    Readiness::Pending => {}
+                }
+                if applied.changed().await.is_err() {
+                    return Err(InvokeError::ShuttingDown);
+                }
+            }
+        };
+        let waited = tokio::time::timeout(limits::PENDING_WAIT, ready).await;
+        waited.unwrap_or(Err(InvokeError::NotReady { state: "Pending" }))
+    }
+
+    /// What an invocation gets that no environment could serve.
+    fn unserved(
+        &self,
+        function: &Function,
+        grant: Unserved,
+        request_id: RequestId,
+        log_tail: bool,
+    ) -> Result<InvokeResponse, InvokeError> {
+        match grant {
+            Unserved::Refused(why) => self.counting(Err(why)),
+            Unserved::Lost(lost) => match lost.failure {
+                Some(Failure::Platform { context }) => Err(InvokeError::Platform { context }),
+                _ => match lost.outcome(request_id, log_tail) {
+                    Some(outcome) => Ok(self.respond(function, outcome, None)),
+                    None => Err(InvokeError::ShuttingDown),
+                },
+            },
+        }
+    }
+
+    fn counting<T>(&self, result: Result<T, InvokeError>) -> Result<T, InvokeError> {
+        if matches!(result, Err(InvokeError::Throttled { .. })) {
+            self.metrics.throttles.increment(1);
+        }
+        result
+    }
+
+    fn respond(
+        &self,
+        function: &Function,
+        outcome: Outcome,
+        took: Option<Duration>,
+    ) -> InvokeResponse {
+        self.metrics.invocations.increment(1);
+        if outcome.function_error {
+            self.metrics.errors.increment(1);
+        }
+        if let Some(took) = took {
+            self.metrics.duration.record(took.as_secs_f64());
+        }
+        InvokeResponse {
+            executed_version: Arc::clone(&function.fleet.spec.version),
+            payload: outcome.payload,
+            function_error: outcome.function_error.then_some(UNHANDLED),
+            log_tail: outcome.log_tail,
+        }
+    }
+}
+
+impl Drop for Dispatcher {
+    fn drop(&mut self) {
+        let tasks = self
+            .tasks
+            .get_mut()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+enum Unserved {
+    Lost(Box<Lost>),
+    Refused(InvokeError),
+}
+
+/// Hands the event to an environment, or to another if the first has ended meanwhile.
+async fn begin(function: &Function, request: InvokeRequest) -> Result<Running, Unserved> {
+    let invoked_arn = match request.qualifier {
+        Some(_) => function.latest_arn.clone(),
+        None => function.arn.clone(),
+    };
+    let invocation = Invocation {
+        request_id: request.request_id,
+        payload: request.payload,
+        invoked_arn,
+        trace_id: request.trace_id,
+        client_context: request.client_context,
+        log_tail: request.log_tail,
+    };
+    let mut attempt = lease(function).await?.invoke(invocation);
+    for _ in 0..ATTEMPTS {
+        match attempt {
+            Ok(running) => return Ok(running),
+            Err(refused) => attempt = lease(function).await?.retry(refused),
+        }
+    }
+    let context = "no environment stayed alive".into();
+    attempt.map_err(|_| Unserved::Refused(InvokeError::Platform { context }))
+}
+
+async fn lease(function: &Function) -> Result<IdleLease, Unserved> {
+    if let Some(lease) = function.fleet.take() {
+        return Ok(lease);
+    }
+    // Boxed, so that the warm path carries nothing of it.
+    match Box::pin(function.fleet.wait()).await {
+        Grant::Lease(lease) => Ok(lease),
+        Grant::Lost(lost) => Err(Unserved::Lost(lost)),
+        Grant::Refused(why) => Err(Unserved::Refused(why)),
+    }
+}
+
+/// A running invocation with its permit. If its caller goes away, a task sees it to its end.
+struct Guarded(Option<(Running, Permit)>);
+
+impl Future for Guarded {
+    type Output = Option<Outcome>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some((running, _)) = &mut self.0 else {
+            return Poll::Ready(None);
+        };
+        let outcome = Pin::new(running).poll(context);
+        if outcome.is_ready() {
+            self.0 = None;
+        }
+        outcome
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        let Some((running, permit)) = self.0.take() else {
+            return;
+        };
+        // Without a runtime the server is gone, and the environment with it.
+        if tokio::runtime::Handle::try_current().is_ok() {
+            bootlace_tasks::spawn(ABANDONED, async move {
+                running.await;
+                drop(permit);
+            });
+        }
+    }
+}
+
+async fn sample(
+    registry: Arc<Registry>,
+    fleets: Arc<Fleets>,
+    metrics: Metrics,
+    idle_timeout: Duration,
+) {
+    let mut tick = tokio::time::interval(limits::SAMPLE_PERIOD);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        registry.look();
+        metrics.environments(registry.counts());
+        if let Some(since) = clock::now().checked_sub(idle_timeout) {
+            fleets.expire(since);
+        }
+    }
+}
