@@ -1,1 +1,5 @@
-//! placeholder
+//! Scripted guests, the store suite and fixtures: what tests share, and nothing else uses.
+
+pub mod guest;
+
+mod guest_wire;

@@ -1,0 +1,4 @@
+//! The dispatcher with everything below it, over real sockets; only the processes are scripts.
+
+mod slice;
+mod world;

@@ -1,0 +1,322 @@
+//! A runtime as a list of actions, spoken over a real socket, byte by byte as written here.
+//!
+//! A [`Guest`] is what a `bootstrap` would be. It runs against any Runtime API: the fake sandbox
+//! driver runs it as a task. What it saw is in its [`Transcript`].
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::sync::watch;
+
+use crate::guest_wire::Wire;
+
+/// One step of a scripted runtime.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// Asks for the next event and keeps it as the current one.
+    Next,
+    /// Asks for the next event on a connection of its own and does not wait for it.
+    ParkElsewhere,
+    /// Answers the current event.
+    Respond(Body),
+    /// Answers with more headers, complete lines.
+    RespondWith(Body, &'static str),
+    /// Answers for a request id given as text.
+    RespondFor(String, Body),
+    /// Announces a longer body than it sends, and closes.
+    RespondTruncated,
+    /// Reports an error of the current event.
+    Error(&'static str),
+    /// Reports an error for a request id given as text.
+    ErrorFor(String, &'static str),
+    /// Reports that initialization failed: header, body.
+    InitError(&'static str, &'static str),
+    /// Any other call: method and path.
+    Call(&'static str, &'static str),
+    /// Writes to standard output.
+    Print(Body),
+    Sleep(Duration),
+    /// Closes the connection; the next call makes a new one.
+    Disconnect,
+    /// Sends bytes on a connection of its own and waits until the server closes it.
+    Garbage(Vec<u8>),
+    /// Opens connections and keeps them silent.
+    Hoard(usize),
+    /// Waits until the test opens the gate.
+    Gate(watch::Receiver<bool>),
+    /// Does nothing until it is killed.
+    Hang,
+    /// Repeats its steps for ever.
+    Loop(Vec<Action>),
+    /// Ends the process with this code.
+    Exit(i32),
+}
+
+/// What is written somewhere.
+#[derive(Debug, Clone)]
+pub enum Body {
+    Text(&'static str),
+    /// The payload of the current event.
+    Echo,
+    /// The request id of the current event.
+    RequestId,
+    /// So many bytes of `x`.
+    Filler(usize),
+}
+
+/// One answer of the Runtime API.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// The call: method and path.
+    pub call: String,
+    pub status: u16,
+    /// Names exactly as they came.
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Seen {
+    /// The value of a header, if it came with exactly this name.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// All that the processes of one guest saw, in order.
+#[derive(Debug, Clone, Default)]
+pub struct Transcript {
+    seen: Arc<Mutex<Vec<Seen>>>,
+    changed: Arc<watch::Sender<usize>>,
+}
+
+impl Transcript {
+    #[must_use]
+    pub fn all(&self) -> Vec<Seen> {
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Waits until there are so many answers, and gives them.
+    pub async fn at_least(&self, count: usize) -> Vec<Seen> {
+        let mut changed = self.changed.subscribe();
+        let enough = changed.wait_for(|seen| *seen >= count);
+        let waited = tokio::time::timeout(Duration::from_secs(10), enough).await;
+        assert!(
+            matches!(waited, Ok(Ok(_))),
+            "the guest saw only {:?}",
+            self.all()
+        );
+        self.all()
+    }
+
+    fn push(&self, seen: Seen) {
+        let mut all = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(seen);
+        self.changed.send_replace(all.len());
+    }
+}
+
+/// A scripted runtime.
+#[derive(Debug, Clone)]
+pub struct Guest {
+    actions: Arc<[Action]>,
+    pub transcript: Transcript,
+}
+
+impl Guest {
+    /// Ends with code 0 after the last action.
+    #[must_use]
+    pub fn new(actions: Vec<Action>) -> Self {
+        Self {
+            actions: actions.into(),
+            transcript: Transcript::default(),
+        }
+    }
+
+    /// Answers every event with itself.
+    #[must_use]
+    pub fn echo() -> Self {
+        Self::new(vec![Action::Loop(vec![
+            Action::Next,
+            Action::Respond(Body::Echo),
+        ])])
+    }
+
+    /// Runs as one process; gives its exit code.
+    pub async fn run<W: AsyncWrite + Unpin>(self, address: SocketAddr, output: W) -> i32 {
+        let mut run = Run {
+            address,
+            output,
+            wire: None,
+            current: Seen::default(),
+            transcript: self.transcript,
+            kept: Vec::new(),
+        };
+        run.steps(&self.actions).await.unwrap_or(0)
+    }
+}
+
+struct Run<W> {
+    address: SocketAddr,
+    output: W,
+    wire: Option<Wire>,
+    current: Seen,
+    transcript: Transcript,
+    kept: Vec<Wire>,
+}
+
+/// The exit code of a guest whose connection broke.
+const BROKEN: i32 = 111;
+
+impl<W: AsyncWrite + Unpin> Run<W> {
+    /// The exit code, if one of the steps ends the process.
+    async fn steps(&mut self, actions: &[Action]) -> Option<i32> {
+        for action in actions {
+            if let Action::Loop(steps) = action {
+                loop {
+                    let end = Box::pin(self.steps(steps)).await;
+                    if end.is_some() {
+                        return end;
+                    }
+                }
+            }
+            match self.step(action).await {
+                Ok(None) => {}
+                Ok(Some(code)) => return Some(code),
+                Err(_) => return Some(BROKEN),
+            }
+        }
+        None
+    }
+
+    async fn step(&mut self, action: &Action) -> std::io::Result<Option<i32>> {
+        match action {
+            Action::Next => {
+                self.current = self.call("GET", NEXT, "", &[]).await?;
+            }
+            Action::ParkElsewhere => {
+                let mut wire = Wire::connect(self.address).await?;
+                wire.send("GET", NEXT, "", &[]).await?;
+                self.kept.push(wire);
+            }
+            Action::Respond(body) => {
+                self.reply(&self.id(), "response", "", &self.bytes(body))
+                    .await?;
+            }
+            Action::RespondWith(body, headers) => {
+                self.reply(&self.id(), "response", headers, &self.bytes(body))
+                    .await?;
+            }
+            Action::RespondFor(id, body) => {
+                self.reply(id, "response", "", &self.bytes(body)).await?;
+            }
+            Action::RespondTruncated => {
+                let path = format!("/2018-06-01/runtime/invocation/{}/response", self.id());
+                let mut wire = Wire::connect(self.address).await?;
+                let text =
+                    format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nfew");
+                wire.raw(text.as_bytes()).await?;
+            }
+            Action::Error(body) => self.reply(&self.id(), "error", "", body.as_bytes()).await?,
+            Action::ErrorFor(id, body) => self.reply(id, "error", "", body.as_bytes()).await?,
+            Action::InitError(error_type, body) => {
+                let header = format!("Lambda-Runtime-Function-Error-Type: {error_type}\r\n");
+                let path = "/2018-06-01/runtime/init/error";
+                self.call("POST", path, &header, body.as_bytes()).await?;
+            }
+            Action::Call(method, path) => {
+                self.call(method, path, "", &[]).await?;
+            }
+            Action::Print(body) => {
+                let bytes = self.bytes(body);
+                self.output.write_all(&bytes).await?;
+            }
+            Action::Sleep(time) => tokio::time::sleep(*time).await,
+            Action::Disconnect => self.wire = None,
+            Action::Garbage(bytes) => self.garbage(bytes).await?,
+            Action::Hoard(count) => {
+                for _ in 0..*count {
+                    self.kept.push(Wire::connect(self.address).await?);
+                }
+            }
+            Action::Gate(gate) => {
+                // A test that ended has opened every gate.
+                let _ = gate.clone().wait_for(|open| *open).await;
+            }
+            Action::Hang => std::future::pending().await,
+            Action::Loop(_) => {}
+            Action::Exit(code) => return Ok(Some(*code)),
+        }
+        Ok(None)
+    }
+
+    async fn garbage(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        let mut wire = Wire::connect(self.address).await?;
+        // The server may close before it has read all of it.
+        let _ = wire.raw(bytes).await;
+        wire.closed().await
+    }
+
+    async fn reply(
+        &mut self,
+        id: &str,
+        what: &str,
+        headers: &str,
+        body: &[u8],
+    ) -> std::io::Result<()> {
+        let path = format!("/2018-06-01/runtime/invocation/{id}/{what}");
+        self.call("POST", &path, headers, body).await.map(|_| ())
+    }
+
+    async fn call(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &[u8],
+    ) -> std::io::Result<Seen> {
+        let mut wire = match self.wire.take() {
+            Some(wire) => wire,
+            None => Wire::connect(self.address).await?,
+        };
+        wire.send(method, path, headers, body).await?;
+        let seen = Seen {
+            call: format!("{method} {path}"),
+            ..wire.receive().await?
+        };
+        self.wire = Some(wire);
+        self.transcript.push(seen.clone());
+        Ok(seen)
+    }
+
+    fn id(&self) -> String {
+        self.current
+            .header("Lambda-Runtime-Aws-Request-Id")
+            .unwrap_or("none")
+            .to_owned()
+    }
+
+    fn bytes(&self, body: &Body) -> Vec<u8> {
+        match body {
+            Body::Text(text) => text.as_bytes().to_vec(),
+            Body::Echo => self.current.body.clone(),
+            Body::RequestId => self.id().into_bytes(),
+            Body::Filler(count) => vec![b'x'; *count],
+        }
+    }
+}
+
+const NEXT: &str = "/2018-06-01/runtime/invocation/next";
