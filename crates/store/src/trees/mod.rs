@@ -155,18 +155,18 @@ impl TreeCache {
                 }
                 None => archive::check(&zip, u64::MAX)?,
             };
-            // From here on a failure removes what there is.
             let mut staged = Staged {
                 path,
                 fingerprint: digest,
                 published: false,
             };
-            let above = staged.path.parent().unwrap_or(&staged.path);
-            fs::create_dir_all(above).map_err(|error| failed("making", above, &error))?;
-            archive::extract(&zip, &plan, &staged.path)?;
-            let print = fingerprint(&staged.path);
-            staged.fingerprint = print.map_err(|error| failed("reading", &staged.path, &error))?;
-            Ok(staged)
+            match staged.fill(&zip, &plan) {
+                Ok(()) => Ok(staged),
+                Err(error) => {
+                    staged.remove();
+                    Err(error)
+                }
+            }
         };
         spawn_blocking(stage).await.map_err(|error| wrong(&error))?
     }
@@ -283,21 +283,41 @@ impl Inner {
     }
 }
 
+impl Staged {
+    fn fill(&mut self, zip: &Bytes, plan: &Plan) -> Result<(), IngestError> {
+        let above = self.path.parent().unwrap_or(&self.path);
+        fs::create_dir_all(above).map_err(|error| failed("making", above, &error))?;
+        archive::extract(zip, plan, &self.path)?;
+        let print = fingerprint(&self.path);
+        self.fingerprint = print.map_err(|error| failed("reading", &self.path, &error))?;
+        Ok(())
+    }
+
+    /// Blocks.
+    fn remove(&mut self) {
+        self.published = true;
+        if let Err(error) = files::remove_tree(&self.path) {
+            let path = self.path.display();
+            tracing::warn!(%error, %path, "a staged tree stays until the next start");
+        }
+    }
+}
+
 impl Drop for Staged {
     fn drop(&mut self) {
         if self.published {
             return;
         }
         let path = std::mem::take(&mut self.path);
-        let remove = move || {
-            if let Err(error) = files::remove_tree(&path) {
-                tracing::warn!(%error, path = %path.display(), "a staged tree stays until the next start");
-            }
+        let mut rest = Self {
+            path,
+            fingerprint: self.fingerprint,
+            published: true,
         };
         // A tree may be large; a dropped request must not hold up the runtime.
         match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
-            Err(_) => remove(),
+            Ok(runtime) => drop(runtime.spawn_blocking(move || rest.remove())),
+            Err(_) => rest.remove(),
         }
     }
 }
