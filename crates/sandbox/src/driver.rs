@@ -160,6 +160,15 @@ impl Sandbox {
         }
     }
 
+    /// The stages of its start. Only the Linux driver tells them.
+    #[must_use]
+    pub fn stages_us(&self) -> &[(String, u32)] {
+        match &self.inner {
+            Inner::Linux(sandbox) => sandbox.stages_us(),
+            Inner::Local(_) | Inner::Fake(_) => &[],
+        }
+    }
+
     /// What the sandbox uses now; reads two small files.
     pub fn stats(&self) -> Result<Stats, SandboxError> {
         match &self.inner {
@@ -191,7 +200,12 @@ pub struct Process {
     /// Non-blocking read end of the one pipe that is both standard output and standard error.
     pub output: OwnedFd,
     pub exit: Exit,
+    /// See [`Sandbox::stages_us`].
+    pub stages_us: Stages,
 }
+
+/// Names of the stages of a start, each with the microseconds from its begin to the stage's end.
+pub type Stages = Vec<(String, u32)>;
 
 /// The end of a process, now or later. Clones see the same end.
 #[derive(Debug, Clone)]

@@ -132,6 +132,7 @@ impl FakeSandbox {
         Ok(Process {
             output: reader,
             exit: Exit::new(exit),
+            stages_us: Vec::new(),
         })
     }
 }

@@ -23,7 +23,7 @@ mod protocol;
 mod spawner;
 mod spec;
 
-pub use driver::{Driver, Exit, Isolation, Process, Sandbox, Selected};
+pub use driver::{Driver, Exit, Isolation, Process, Sandbox, Selected, Stages};
 pub use error::{SandboxError, SpawnError};
 pub use fake::{FakeDriver, FakeGuest, Script};
 pub use linux::{LinuxDriver, LinuxOptions, PoolOptions, SpawnerCommand};

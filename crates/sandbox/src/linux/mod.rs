@@ -180,7 +180,7 @@ impl LinuxDriver {
                 fd: Some(fd),
             }) => {
                 tracing::debug!(sandbox = sandbox.id(), ?stages_us, "sandbox started");
-                sandbox.begin(std::net::TcpListener::from(fd), cgroup);
+                sandbox.begin(std::net::TcpListener::from(fd), cgroup, stages_us);
                 Ok(sandbox)
             }
             Ok(answer) => {

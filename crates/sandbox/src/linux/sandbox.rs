@@ -11,7 +11,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::LinuxDriver;
 use super::link::{Answer, Link};
-use crate::driver::{Exit, Process};
+use crate::driver::{Exit, Process, Stages};
 use crate::protocol::{CgroupPaths, Command, Report};
 use crate::{ProcessSpec, SandboxError, SpawnError, Stats};
 
@@ -25,6 +25,7 @@ pub(crate) struct LinuxSandbox {
     address: String,
     listener: Option<TcpListener>,
     cgroup: CgroupPaths,
+    stages_us: Stages,
     /// Whether the spawner must still be told to end it.
     owed: bool,
 }
@@ -46,13 +47,15 @@ impl LinuxSandbox {
             address,
             listener: None,
             cgroup,
+            stages_us: Vec::new(),
             owed: true,
         }
     }
 
-    pub(super) fn begin(&mut self, listener: TcpListener, cgroup: CgroupPaths) {
+    pub(super) fn begin(&mut self, listener: TcpListener, cgroup: CgroupPaths, stages_us: Stages) {
         self.listener = Some(listener);
         self.cgroup = cgroup;
+        self.stages_us = stages_us;
     }
 
     /// The spawner refused to make it.
@@ -62,6 +65,10 @@ impl LinuxSandbox {
 
     pub(super) fn id(&self) -> &str {
         &self.id
+    }
+
+    pub(crate) fn stages_us(&self) -> &[(String, u32)] {
+        &self.stages_us
     }
 
     pub(crate) fn take_listener(&mut self) -> Option<TcpListener> {
@@ -98,7 +105,11 @@ impl LinuxSandbox {
                 ..
             }) => {
                 tracing::debug!(sandbox = self.id, program, ?stages_us, "process started");
-                return Ok(Process { output, exit });
+                return Ok(Process {
+                    output,
+                    exit,
+                    stages_us,
+                });
             }
             Ok(Answer {
                 report: Report::NoExec { errno, .. },

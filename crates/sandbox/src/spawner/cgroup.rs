@@ -35,7 +35,7 @@ pub(super) struct Cgroups {
 }
 
 /// The limits of one sandbox.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Limits {
     pub(super) memory_bytes: u64,
     pub(super) processes: u32,
@@ -45,6 +45,7 @@ pub(super) struct Limits {
 #[derive(Debug)]
 pub(super) struct Group {
     name: String,
+    limits: Option<Limits>,
     /// Out-of-memory kills that have been told already.
     kills_seen: u64,
 }
@@ -128,11 +129,23 @@ impl Cgroups {
         }
         Ok(Group {
             name,
+            limits: None,
             kills_seen: 0,
         })
     }
 
-    pub(super) fn limit(&self, group: &Group, limits: Limits) -> io::Result<()> {
+    /// Sets the limits, unless they were set so before: each write costs some 40 µs.
+    pub(super) fn limit(&self, group: &mut Group, limits: Limits) -> io::Result<()> {
+        if group.limits == Some(limits) {
+            return Ok(());
+        }
+        group.limits = None;
+        self.write_limits(group, limits)?;
+        group.limits = Some(limits);
+        Ok(())
+    }
+
+    fn write_limits(&self, group: &Group, limits: Limits) -> io::Result<()> {
         let memory = limits.memory_bytes.to_string();
         let processes = limits.processes.to_string();
         if let Some(hierarchy) = &self.v1_memory {

@@ -105,6 +105,8 @@ fn detach() -> io::Result<()> {
     rustix::process::chdir("/")?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
     rustix::thread::set_name(NAME)?;
+    // Not this process's own capabilities, but what any program that it starts could ever have.
+    sys::drop_bounding_set()?;
     Ok(())
 }
 

@@ -107,7 +107,10 @@ pub(super) fn start(
         .expect("a process may always return to its own pid namespace");
     let born = born.map_err(stage("clone"))?;
     match stages.failure() {
-        None => Ok(born.pid),
+        None => {
+            let _ = stages.step("running", Ok(()));
+            Ok(born.pid)
+        }
         Some((name, errno)) => {
             sys::reap(Some(born.pid), true);
             if name == EXECUTE {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use bootlace_types::clock;
 
 /// Most stages that one start may have.
-const STAGES: usize = 24;
+const STAGES: usize = 32;
 
 /// What a child did, stage by stage.
 #[derive(Debug)]

@@ -81,7 +81,10 @@ impl Init {
         });
         let born = born.map_err(|error| ("clone".to_owned(), error))?;
         match stages.failure() {
-            None => Ok(born),
+            None => {
+                let _ = stages.step("running", Ok(()));
+                Ok(born)
+            }
             Some((stage, errno)) => {
                 sys::reap(Some(born.pid), true);
                 Err((stage.to_owned(), io::Error::from_raw_os_error(errno)))
@@ -124,7 +127,6 @@ impl Init {
             maximum: Some(0),
         };
         stages.step("core limit", setrlimit(Resource::Core, none))?;
-        stages.step("bounding set", sys::drop_bounding_set())?;
         stages.step("groups", rustix::thread::set_thread_groups(&[]))?;
         let gid = Gid::from_raw(self.uid);
         stages.step("gid", rustix::thread::set_thread_res_gid(gid, gid, gid))?;

@@ -54,6 +54,8 @@ pub(super) struct Table {
     groups_ready: Vec<Group>,
     groups_dead: Vec<Group>,
     groups_made: u64,
+    /// Groups made ahead get these: the next sandbox will probably be like the last.
+    last_limits: Option<Limits>,
     base: Base,
     init: Init,
     filter: Program,
@@ -93,6 +95,7 @@ impl Table {
             groups_ready: Vec::new(),
             groups_dead: Vec::new(),
             groups_made: 0,
+            last_limits: None,
             base,
             init: Init::new(uids.first).map_err(at("init"))?,
             filter: Program::new(),
@@ -163,7 +166,7 @@ impl Table {
         spec: &SandboxSpec,
         stages: &mut Stages,
     ) -> Result<(crate::protocol::CgroupPaths, OwnedFd), (String, io::Error)> {
-        let group = self
+        let mut group = self
             .take_group()
             .map_err(|error| ("cgroup".to_owned(), error))?;
         let cgroups = self.cgroups.as_ref().expect("taken only at the end");
@@ -173,7 +176,8 @@ impl Table {
             processes: spec.processes,
         };
         let paths = cgroups.paths(&group);
-        if let Err(error) = cgroups.limit(&group, limits) {
+        self.last_limits = Some(limits);
+        if let Err(error) = cgroups.limit(&mut group, limits) {
             self.groups_dead.push(group);
             return Err(("cgroup limits".into(), error));
         }
@@ -236,7 +240,14 @@ impl Table {
     fn make_group(&mut self) -> io::Result<Group> {
         self.groups_made += 1;
         let cgroups = self.cgroups.as_ref().expect("taken only at the end");
-        cgroups.create(format!("s{}", self.groups_made))
+        let mut group = cgroups.create(format!("s{}", self.groups_made))?;
+        if let Some(limits) = self.last_limits {
+            if let Err(error) = cgroups.limit(&mut group, limits) {
+                cgroups.remove(&group);
+                return Err(error);
+            }
+        }
+        Ok(group)
     }
 
     fn spawn(
