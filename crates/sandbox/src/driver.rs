@@ -174,10 +174,7 @@ impl Sandbox {
         match &self.inner {
             Inner::Linux(sandbox) => sandbox.stats(),
             Inner::Local(sandbox) => sandbox.stats(),
-            Inner::Fake(_) => Ok(Stats {
-                memory_bytes: 0,
-                processes: 1,
-            }),
+            Inner::Fake(sandbox) => Ok(sandbox.stats()),
         }
     }
 

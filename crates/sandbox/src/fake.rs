@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bootlace_tasks::TaskKind;
@@ -15,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::driver::{Exit, Process};
-use crate::{ExitStatus, ProcessSpec, SandboxError, SandboxSpec, SpawnError};
+use crate::{ExitStatus, ProcessSpec, SandboxError, SandboxSpec, SpawnError, Stats};
 
 const GUEST: TaskKind = TaskKind::disposable("fake guest");
 
@@ -47,6 +48,8 @@ pub struct FakeGuest {
     pub env: HashMap<String, String>,
     /// Standard output and standard error.
     pub output: pipe::Sender,
+    /// The memory that its sandbox says it uses, bytes.
+    pub memory_bytes: Arc<AtomicU64>,
 }
 
 impl FakeDriver {
@@ -74,6 +77,7 @@ impl FakeDriver {
             address,
             address_text: address.to_string(),
             running: Mutex::new(Vec::new()),
+            memory_bytes: Arc::default(),
         })
     }
 }
@@ -85,6 +89,7 @@ pub(crate) struct FakeSandbox {
     address: SocketAddr,
     address_text: String,
     running: Mutex<Vec<AbortHandle>>,
+    memory_bytes: Arc<AtomicU64>,
 }
 
 impl fmt::Debug for FakeSandbox {
@@ -104,6 +109,13 @@ impl FakeSandbox {
         &self.address_text
     }
 
+    pub(crate) fn stats(&self) -> Stats {
+        Stats {
+            memory_bytes: self.memory_bytes.load(Ordering::Relaxed),
+            processes: 1,
+        }
+    }
+
     pub(crate) fn spawn(&self, spec: ProcessSpec) -> Result<Process, SpawnError> {
         let (output, reader) = pipe::pipe().map_err(SandboxError::io("cannot make a pipe"))?;
         let reader: OwnedFd = reader
@@ -116,6 +128,7 @@ impl FakeSandbox {
             address: self.address,
             env: spec.env.into_iter().collect(),
             output,
+            memory_bytes: Arc::clone(&self.memory_bytes),
         };
         let (ended, exit) = watch::channel(None);
         let end = EndOnDrop {
