@@ -1,5 +1,6 @@
 //! What callers get when a runtime fails, and that the next invocation finds a clean environment.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bootlace_invoke::{DispatcherOptions, InvokeError};
@@ -11,7 +12,10 @@ use crate::world::{World, error, text};
 
 /// The first process runs the actions, the ones after it echo.
 async fn failing(actions: Vec<Action>) -> World {
-    let world = World::with(DispatcherOptions::default(), vec![Guest::new(actions), Guest::echo()]);
+    let world = World::with(
+        DispatcherOptions::default(),
+        vec![Guest::new(actions), Guest::echo()],
+    );
     let world = world.await;
     let mut record = world.record();
     record.latest.timeout_s = 1;
@@ -25,46 +29,85 @@ async fn check(actions: Vec<Action>, error_type: &str, message: &str) -> World {
     let request = world.request("f", "{}");
     let id = request.request_id;
     let answer = world.dispatcher.invoke(request).await.expect("an answer");
-    let want = (error_type.to_owned(), format!("RequestId: {id} Error: {message}"));
+    let want = (
+        error_type.to_owned(),
+        format!("RequestId: {id} Error: {message}"),
+    );
     assert_eq!(error(&answer), want);
-    assert_eq!(text(&world.invoke("f", "\"well\"").await.expect("an answer")), "\"well\"");
+    assert_eq!(
+        text(&world.invoke("f", "\"well\"").await.expect("an answer")),
+        "\"well\""
+    );
     assert_eq!(world.processes(), 2);
-    world.until("one environment is left", |world| world.dispatcher.environments().len() == 1).await;
+    world
+        .until("one environment is left", |world| {
+            world.dispatcher.environments().len() == 1
+        })
+        .await;
     world
 }
 
 #[tokio::test]
 async fn a_timeout() {
     let actions = vec![Action::Next, Action::Hang];
-    check(actions, "Sandbox.Timedout", "Task timed out after 1.00 seconds").await;
+    check(
+        actions,
+        "Sandbox.Timedout",
+        "Task timed out after 1.00 seconds",
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn an_exit_during_the_invocation() {
     let actions = vec![Action::Next, Action::Exit(3)];
-    check(actions, "Runtime.ExitError", "Runtime exited with error: exit status 3").await;
+    check(
+        actions,
+        "Runtime.ExitError",
+        "Runtime exited with error: exit status 3",
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn an_exit_without_a_reason() {
     let actions = vec![Action::Next, Action::Exit(0)];
-    check(actions, "Runtime.ExitError", "Runtime exited without providing a reason").await;
+    check(
+        actions,
+        "Runtime.ExitError",
+        "Runtime exited without providing a reason",
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn an_exit_during_initialization() {
     let actions = vec![Action::Exit(1)];
-    check(actions, "Runtime.ExitError", "Runtime exited with error: exit status 1").await;
+    check(
+        actions,
+        "Runtime.ExitError",
+        "Runtime exited with error: exit status 1",
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn an_init_error_is_the_answer_as_it_is() {
     let body = "{\"errorMessage\":\"no\",\"errorType\":\"Broken\",\"requestId\":\"\"}";
-    let world =
-        failing(vec![Action::InitError("Runtime.ImportModuleError", body), Action::Exit(1)]).await;
+    let world = failing(vec![
+        Action::InitError("Runtime.ImportModuleError", body),
+        Action::Exit(1),
+    ])
+    .await;
     let (answer, tail) = world.invoke_with_tail("f", "{}").await;
-    assert_eq!((text(&answer).as_str(), answer.function_error), (body, Some("Unhandled")));
-    assert!(tail.contains("\tStatus: error\tError Type: Runtime.ImportModuleError\n"), "{tail}");
+    assert_eq!(
+        (text(&answer).as_str(), answer.function_error),
+        (body, Some("Unhandled"))
+    );
+    assert!(
+        tail.contains("\tStatus: error\tError Type: Runtime.ImportModuleError\n"),
+        "{tail}"
+    );
     assert_eq!(text(&world.invoke("f", "1").await.expect("an answer")), "1");
 }
 
@@ -79,7 +122,11 @@ async fn initialization_over_its_limit() {
     world.put("f", &world.record()).await;
     let answer = world.invoke("f", "{}").await.expect("an answer");
     assert_eq!(error(&answer).0, "Sandbox.Timedout");
-    assert!(error(&answer).1.ends_with("Task timed out after 0.20 seconds"));
+    assert!(
+        error(&answer)
+            .1
+            .ends_with("Task timed out after 0.20 seconds")
+    );
     assert_eq!(text(&world.invoke("f", "1").await.expect("an answer")), "1");
 }
 
@@ -94,7 +141,10 @@ async fn a_handler_error_keeps_the_environment() {
     let world = World::new(guest).await;
     world.put("f", &world.record()).await;
     let answer = world.invoke("f", "{}").await.expect("an answer");
-    assert_eq!((text(&answer).as_str(), answer.function_error), (body, Some("Unhandled")));
+    assert_eq!(
+        (text(&answer).as_str(), answer.function_error),
+        (body, Some("Unhandled"))
+    );
     assert_eq!(text(&world.invoke("f", "1").await.expect("an answer")), "1");
     assert_eq!(world.processes(), 1);
 }
@@ -112,34 +162,63 @@ async fn an_exit_while_idle_is_nobodys_failure() {
     .await;
     assert_eq!(text(&world.invoke("f", "1").await.expect("an answer")), "1");
     open.send_replace(true);
-    world.until("the environment is gone", |world| world.dispatcher.environments().is_empty()).await;
+    world
+        .until("the environment is gone", |world| {
+            world.dispatcher.environments().is_empty()
+        })
+        .await;
     assert_eq!(text(&world.invoke("f", "2").await.expect("an answer")), "2");
     assert_eq!(world.processes(), 2);
 }
 
 #[tokio::test]
 async fn an_exit_after_the_answer_does_not_take_it_back() {
-    let world = failing(vec![Action::Next, Action::Respond(Body::Echo), Action::Exit(9)]).await;
+    let world = failing(vec![
+        Action::Next,
+        Action::Respond(Body::Echo),
+        Action::Exit(9),
+    ])
+    .await;
     assert_eq!(text(&world.invoke("f", "1").await.expect("an answer")), "1");
     assert_eq!(text(&world.invoke("f", "2").await.expect("an answer")), "2");
 }
 
 #[tokio::test]
 async fn a_runtime_that_answers_and_never_returns_is_ended() {
-    let world = failing(vec![Action::Next, Action::Respond(Body::Echo), Action::Hang]).await;
+    let world = failing(vec![
+        Action::Next,
+        Action::Respond(Body::Echo),
+        Action::Hang,
+    ])
+    .await;
     assert_eq!(text(&world.invoke("f", "1").await.expect("an answer")), "1");
     assert_eq!(text(&world.invoke("f", "2").await.expect("an answer")), "2");
     assert_eq!(world.processes(), 2, "a patient waiter waits only so long");
-    world.until("the hung one is ended", |world| world.dispatcher.environments().len() == 1).await;
+    world
+        .until("the hung one is ended", |world| {
+            world.dispatcher.environments().len() == 1
+        })
+        .await;
 }
 
 #[tokio::test]
 async fn ends_are_told_as_the_kernel_tells_them() {
     let cases = [
-        (ExitStatus::signaled(9), "signal: killed", "Runtime.ExitError"),
-        (ExitStatus::signaled(11), "signal: segmentation fault", "Runtime.ExitError"),
         (
-            ExitStatus { end: End::Signaled(9), out_of_memory: true },
+            ExitStatus::signaled(9),
+            "signal: killed",
+            "Runtime.ExitError",
+        ),
+        (
+            ExitStatus::signaled(11),
+            "signal: segmentation fault",
+            "Runtime.ExitError",
+        ),
+        (
+            ExitStatus {
+                end: End::Signaled(9),
+                out_of_memory: true,
+            },
             "signal: killed",
             "Runtime.OutOfMemory",
         ),
@@ -156,7 +235,10 @@ async fn ends_are_told_as_the_kernel_tells_them() {
         let (answer, tail) = world.invoke_with_tail("f", "{}").await;
         let (error_type, text) = error(&answer);
         assert_eq!(error_type, "Runtime.ExitError");
-        assert!(text.ends_with(&format!("Runtime exited with error: {message}")), "{text}");
+        assert!(
+            text.ends_with(&format!("Runtime exited with error: {message}")),
+            "{text}"
+        );
         assert!(tail.contains("\nlast words\nEND RequestId: "), "{tail}");
         let end = format!("\tStatus: error\tError Type: {report_type}\n");
         assert!(tail.ends_with(&end), "{tail}");
@@ -174,7 +256,10 @@ async fn no_bootstrap() {
         "RequestId: {id} Error: Couldn't find valid bootstrap(s): \
          [/var/task/bootstrap /opt/bootstrap]"
     );
-    assert_eq!(error(&answer), ("Runtime.InvalidEntrypoint".into(), message));
+    assert_eq!(
+        error(&answer),
+        ("Runtime.InvalidEntrypoint".into(), message)
+    );
     assert_eq!(world.processes(), 0);
 }
 
@@ -185,7 +270,12 @@ async fn what_cannot_run_here_says_so() {
     record.latest.runtime = Some(Runtime::Python313);
     world.put("managed", &record).await;
     let why = world.invoke("managed", "{}").await.unwrap_err();
-    assert!(matches!(why, InvokeError::RuntimeNotInstalled { runtime: Runtime::Python313 }));
+    assert!(matches!(
+        why,
+        InvokeError::RuntimeNotInstalled {
+            runtime: Runtime::Python313
+        }
+    ));
 
     let mut record = world.record();
     record.latest.architecture = match Architecture::host().unwrap() {
@@ -194,7 +284,10 @@ async fn what_cannot_run_here_says_so() {
     };
     world.put("foreign", &record).await;
     let why = world.invoke("foreign", "{}").await.unwrap_err();
-    assert!(matches!(why, InvokeError::WrongArchitecture { .. }), "{why}");
+    assert!(
+        matches!(why, InvokeError::WrongArchitecture { .. }),
+        "{why}"
+    );
 
     let mut record = world.record();
     record.latest.package_type = bootlace_store::record::PackageType::Image;
@@ -205,4 +298,37 @@ async fn what_cannot_run_here_says_so() {
     let why = world.invoke("none", "{}").await.unwrap_err();
     let arn = "arn:aws:lambda:us-east-1:000000000000:function:none";
     assert!(matches!(&why, InvokeError::NotFound { arn: found } if found.to_string() == arn));
+}
+
+#[tokio::test]
+async fn more_memory_than_it_was_given_ends_the_environment() {
+    let driver = FakeDriver::new(|fake| async move {
+        fake.memory_bytes.store(100 << 20, Ordering::Relaxed);
+        let first = Guest::new(vec![
+            Action::Next,
+            Action::Respond(Body::Echo),
+            Action::Next,
+        ]);
+        let guest = Guest::new(vec![Action::Hang]);
+        first.run(fake.address, &mut { fake.output }).await;
+        fake.memory_bytes.store(200 << 20, Ordering::Relaxed);
+        ExitStatus::exited(guest.run(fake.address, tokio::io::sink()).await)
+    });
+    let options = DispatcherOptions::default();
+    let world = World::driven(options, Driver::Fake(driver), Default::default()).await;
+    world.put("f", &world.record()).await;
+    let (_, tail) = world.invoke_with_tail("f", "1").await;
+    assert!(tail.contains("\tMax Memory Used: 100 MB\t"), "{tail}");
+    let (answer, tail) = world.invoke_with_tail("f", "2").await;
+    let (error_type, message) = error(&answer);
+    assert_eq!(error_type, "Runtime.ExitError");
+    assert!(
+        message.ends_with("Error: Runtime exited with error: signal: killed"),
+        "{message}"
+    );
+    assert!(tail.contains("\tMax Memory Used: 200 MB\t"), "{tail}");
+    assert!(
+        tail.ends_with("\tStatus: error\tError Type: Runtime.OutOfMemory\n"),
+        "{tail}"
+    );
 }

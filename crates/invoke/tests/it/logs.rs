@@ -24,7 +24,9 @@ async fn the_tail_is_start_output_end_report() {
         assert_eq!(answer.function_error, None);
         let lines: Vec<&str> = tail.split_inclusive('\n').collect();
         assert_eq!(lines.len(), 5, "{tail}");
-        let id = lines[0].strip_prefix("START RequestId: ").expect("a START line");
+        let id = lines[0]
+            .strip_prefix("START RequestId: ")
+            .expect("a START line");
         let id = id.strip_suffix(" Version: $LATEST\n").expect("the version");
         assert_eq!(lines[1..3], ["one\n", "two without an end\n"]);
         assert_eq!(lines[3], format!("END RequestId: {id}\n"));
@@ -32,7 +34,9 @@ async fn the_tail_is_start_output_end_report() {
         let members: Vec<&str> = report.split('\t').collect();
         assert_eq!(members[0], format!("REPORT RequestId: {id}"));
         let number = |text: &str, prefix: &str, unit: &str| -> f64 {
-            let inner = text.strip_prefix(prefix).and_then(|text| text.strip_suffix(unit));
+            let inner = text
+                .strip_prefix(prefix)
+                .and_then(|text| text.strip_suffix(unit));
             inner.unwrap_or_else(|| panic!("{text}")).parse().unwrap()
         };
         let duration = number(members[1], "Duration: ", " ms");
@@ -64,7 +68,10 @@ async fn a_timeout_is_reported_with_what_was_written() {
     world.put("f", &record).await;
     let (_, tail) = world.invoke_with_tail("f", "{}").await;
     assert!(tail.contains("\nthinking\nEND RequestId: "), "{tail}");
-    assert!(tail.contains("\tDuration: 1000.00 ms\tBilled Duration: 10"), "{tail}");
+    assert!(
+        tail.contains("\tDuration: 1000.00 ms\tBilled Duration: 10"),
+        "{tail}"
+    );
     assert!(tail.ends_with("\tStatus: timeout\n"), "{tail}");
 }
 
@@ -80,7 +87,10 @@ async fn the_tail_is_the_last_four_kilobytes() {
     world.put("f", &world.record()).await;
     let (answer, tail) = world.invoke_with_tail("f", "{}").await;
     assert_eq!(answer.log_tail.as_ref().map(bytes::Bytes::len), Some(4_096));
-    assert!(tail.starts_with("xxxx") && tail.contains("x\nEND RequestId: "), "{tail}");
+    assert!(
+        tail.starts_with("xxxx") && tail.contains("x\nEND RequestId: "),
+        "{tail}"
+    );
 }
 
 #[tokio::test]
@@ -94,7 +104,10 @@ async fn a_failed_initialization_shows_its_output() {
     let (_, tail) = world.invoke_with_tail("f", "{}").await;
     let lines: Vec<&str> = tail.lines().collect();
     assert_eq!(lines[0], "Traceback: no module");
-    assert!(lines[1].starts_with("INIT_REPORT Init Duration: "), "{tail}");
+    assert!(
+        lines[1].starts_with("INIT_REPORT Init Duration: "),
+        "{tail}"
+    );
     assert!(lines[1].ends_with("Phase: init\tStatus: error\tError Type: Runtime.ExitError"));
     assert!(lines[2].starts_with("START RequestId: ") && lines[3].starts_with("END RequestId: "));
     assert!(lines[4].starts_with("REPORT RequestId: "), "{tail}");
@@ -106,11 +119,18 @@ async fn every_line_reaches_the_sink_in_order() {
     let into = Arc::clone(&seen);
     let sink = LogSink::Each(Arc::new(move |event: &LogEvent<'_>| {
         assert_eq!(event.log_group, "/aws/lambda/f");
-        assert!(event.log_stream.contains("/[$LATEST]"), "{}", event.log_stream);
+        assert!(
+            event.log_stream.contains("/[$LATEST]"),
+            "{}",
+            event.log_stream
+        );
         let line = String::from_utf8_lossy(event.line).into_owned();
         into.lock().unwrap().push((event.origin, line));
     }));
-    let options = DispatcherOptions { logs: sink, ..DispatcherOptions::default() };
+    let options = DispatcherOptions {
+        logs: sink,
+        ..DispatcherOptions::default()
+    };
     let guest = Guest::new(vec![
         Action::Print(Body::Text("starting\n")),
         Action::Loop(vec![
@@ -122,13 +142,20 @@ async fn every_line_reaches_the_sink_in_order() {
     let world = World::with(options, vec![guest]).await;
     world.put("f", &world.record()).await;
     world.invoke("f", "1").await.expect("an answer");
-    let reported = |seen: &Vec<(LogOrigin, String)>| {
-        seen.iter().any(|(_, line)| line.starts_with("REPORT "))
-    };
-    world.until("the report", |_| reported(&seen.lock().unwrap())).await;
+    let reported =
+        |seen: &Vec<(LogOrigin, String)>| seen.iter().any(|(_, line)| line.starts_with("REPORT "));
+    world
+        .until("the report", |_| reported(&seen.lock().unwrap()))
+        .await;
     let seen = seen.lock().unwrap();
-    let words: Vec<&str> = seen.iter().map(|(_, line)| line.split(' ').next().unwrap()).collect();
+    let words: Vec<&str> = seen
+        .iter()
+        .map(|(_, line)| line.split(' ').next().unwrap())
+        .collect();
     assert_eq!(words, ["starting", "START", "in", "END", "REPORT"]);
     let platform = |index: usize| seen[index].0 == LogOrigin::Platform;
-    assert_eq!((0..5).map(platform).collect::<Vec<_>>(), [false, true, false, true, true]);
+    assert_eq!(
+        (0..5).map(platform).collect::<Vec<_>>(),
+        [false, true, false, true, true]
+    );
 }

@@ -45,16 +45,28 @@ async fn next_carries_the_event_and_its_headers() {
     let id = request.request_id;
     world.dispatcher.invoke(request).await.expect("an answer");
     let next = transcript.at_least(1).await.remove(0);
-    assert_eq!((next.status, next.text().as_str()), (200, "{\"hello\":\"world\"}"));
-    let header = |name: &str| next.header(name).unwrap_or_else(|| panic!("{name} in {next:?}"));
+    assert_eq!(
+        (next.status, next.text().as_str()),
+        (200, "{\"hello\":\"world\"}")
+    );
+    let header = |name: &str| {
+        next.header(name)
+            .unwrap_or_else(|| panic!("{name} in {next:?}"))
+    };
     assert_eq!(header("Lambda-Runtime-Aws-Request-Id"), id.to_string());
     let deadline: u64 = header("Lambda-Runtime-Deadline-Ms").parse().unwrap();
-    assert!((before + 3_000..before + 13_000).contains(&deadline), "{deadline}");
+    assert!(
+        (before + 3_000..before + 13_000).contains(&deadline),
+        "{deadline}"
+    );
     assert_eq!(
         header("Lambda-Runtime-Invoked-Function-Arn"),
         "arn:aws:lambda:us-east-1:000000000000:function:f:$LATEST"
     );
-    assert_eq!(header("Lambda-Runtime-Client-Context"), "{\"custom\":{\"a\":1}}");
+    assert_eq!(
+        header("Lambda-Runtime-Client-Context"),
+        "{\"custom\":{\"a\":1}}"
+    );
     assert_eq!(
         header("Lambda-Runtime-Trace-Id"),
         "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1"
@@ -71,7 +83,11 @@ async fn next_carries_the_event_and_its_headers() {
         next.header("Lambda-Runtime-Invoked-Function-Arn"),
         Some("arn:aws:lambda:us-east-1:000000000000:function:f")
     );
-    assert!(next.header("Lambda-Runtime-Trace-Id").unwrap().starts_with("Root=1-"));
+    assert!(
+        next.header("Lambda-Runtime-Trace-Id")
+            .unwrap()
+            .starts_with("Root=1-")
+    );
 }
 
 #[tokio::test]
@@ -84,7 +100,10 @@ async fn an_answer_is_accepted_once() {
         Action::Next,
     ];
     let seen = seen(twice, 4).await;
-    assert_eq!((seen[1].status, seen[1].text().trim_end()), (202, "{\"status\":\"OK\"}"));
+    assert_eq!(
+        (seen[1].status, seen[1].text().trim_end()),
+        (202, "{\"status\":\"OK\"}")
+    );
     check(&seen[2], 400, "InvalidRequestID", "Invalid request ID");
     check(&seen[3], 400, "InvalidRequestID", "Invalid request ID");
 }
@@ -110,10 +129,18 @@ async fn an_answer_for_another_request_is_refused() {
 
 #[tokio::test]
 async fn next_without_an_answer_gives_the_same_event_again() {
-    let actions = vec![Action::Next, Action::Next, Action::Respond(Body::RequestId), Action::Next];
+    let actions = vec![
+        Action::Next,
+        Action::Next,
+        Action::Respond(Body::RequestId),
+        Action::Next,
+    ];
     let seen = seen(actions, 3).await;
     assert_eq!(seen[0].body, seen[1].body);
-    let id = |seen: &Seen| seen.header("Lambda-Runtime-Aws-Request-Id").map(str::to_owned);
+    let id = |seen: &Seen| {
+        seen.header("Lambda-Runtime-Aws-Request-Id")
+            .map(str::to_owned)
+    };
     assert_eq!(id(&seen[0]), id(&seen[1]));
     let trace = |seen: &Seen| seen.header("Lambda-Runtime-Trace-Id").map(str::to_owned);
     assert_eq!(trace(&seen[0]), trace(&seen[1]));
@@ -137,7 +164,12 @@ async fn an_init_error_is_only_possible_while_initializing() {
         )
     };
     check(&seen[1], 403, "InvalidStateTransition", &text("Running"));
-    check(&seen[3], 403, "InvalidStateTransition", &text("RuntimeResponseSentState"));
+    check(
+        &seen[3],
+        403,
+        "InvalidStateTransition",
+        &text("RuntimeResponseSentState"),
+    );
 }
 
 #[tokio::test]
@@ -149,7 +181,10 @@ async fn after_an_init_error_next_is_not_allowed() {
         Action::Exit(1),
     ];
     let seen = seen(actions, 3).await;
-    assert_eq!((seen[0].status, seen[0].text().trim_end()), (202, "{\"status\":\"OK\"}"));
+    assert_eq!(
+        (seen[0].status, seen[0].text().trim_end()),
+        (202, "{\"status\":\"OK\"}")
+    );
     let text = |to: &str| {
         format!(
             "State transition from InitError to {to} failed for runtime. \
@@ -168,9 +203,15 @@ async fn too_large_an_answer_fails_the_invocation_and_the_runtime_goes_on() {
         Action::Next,
         Action::Respond(Body::Filler(6_291_556)),
         Action::Next,
-        Action::RespondWith(Body::Filler(3), "Lambda-Runtime-Function-Response-Mode: odd\r\n"),
+        Action::RespondWith(
+            Body::Filler(3),
+            "Lambda-Runtime-Function-Response-Mode: odd\r\n",
+        ),
         Action::Next,
-        Action::RespondWith(Body::Echo, "Lambda-Runtime-Function-Response-Mode: streaming\r\n"),
+        Action::RespondWith(
+            Body::Echo,
+            "Lambda-Runtime-Function-Response-Mode: streaming\r\n",
+        ),
         Action::Next,
     ]);
     let transcript = guest.transcript.clone();
@@ -185,7 +226,10 @@ async fn too_large_an_answer_fails_the_invocation_and_the_runtime_goes_on() {
         )
     );
     let answer = world.invoke("f", "2").await.expect("an answer");
-    assert_eq!((answer.payload.len(), answer.function_error), (6_291_556, None));
+    assert_eq!(
+        (answer.payload.len(), answer.function_error),
+        (6_291_556, None)
+    );
     let answer = world.invoke("f", "3").await.expect("an answer");
     assert_eq!(error(&answer).0, "Runtime.InvalidResponseModeHeader");
     let answer = world.invoke("f", "4").await.expect("an answer");
@@ -199,7 +243,12 @@ async fn too_large_an_answer_fails_the_invocation_and_the_runtime_goes_on() {
         "Exceeded maximum allowed payload size (6291556 bytes).",
     );
     assert_eq!(seen[3].status, 202);
-    check(&seen[5], 400, "InvalidFunctionResponseMode", "Invalid function response mode");
+    check(
+        &seen[5],
+        400,
+        "InvalidFunctionResponseMode",
+        "Invalid function response mode",
+    );
 }
 
 #[tokio::test]
@@ -285,7 +334,10 @@ async fn garbage_on_the_socket_harms_only_its_connection() {
     ]);
     let world = World::new(guest).await;
     world.put("f", &world.record()).await;
-    assert_eq!(text(&world.invoke("f", "\"fine\"").await.expect("an answer")), "\"fine\"");
+    assert_eq!(
+        text(&world.invoke("f", "\"fine\"").await.expect("an answer")),
+        "\"fine\""
+    );
 }
 
 #[tokio::test]
@@ -306,11 +358,18 @@ async fn a_runtime_that_lost_its_connection_gets_the_event_at_its_next_call() {
     let guest = Guest::new(vec![
         Action::ParkElsewhere,
         Action::Call("GET", "/2018-06-01/ping"),
-        Action::Loop(vec![Action::Next, Action::Respond(Body::Echo), Action::Disconnect]),
+        Action::Loop(vec![
+            Action::Next,
+            Action::Respond(Body::Echo),
+            Action::Disconnect,
+        ]),
     ]);
     let world = World::new(guest).await;
     world.put("f", &world.record()).await;
     for payload in ["1", "2", "3"] {
-        assert_eq!(text(&world.invoke("f", payload).await.expect("an answer")), payload);
+        assert_eq!(
+            text(&world.invoke("f", payload).await.expect("an answer")),
+            payload
+        );
     }
 }
