@@ -5,6 +5,10 @@ use std::env;
 use std::path::PathBuf;
 use std::process::{Command, exit};
 
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a build script runs the compiler"
+)]
 fn main() {
     println!("cargo::rerun-if-changed=init/main.rs");
     println!("cargo::rerun-if-changed=build.rs");

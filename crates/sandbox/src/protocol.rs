@@ -19,8 +19,6 @@ use crate::{End, ProcessSpec, SandboxSpec};
 
 /// Longest message, bytes. A process's arguments and environment must fit.
 pub(crate) const MESSAGE_BYTES: usize = 160 * 1024;
-/// The spawner's end of the socket is its standard input.
-pub(crate) const SPAWNER_SOCKET: i32 = 0;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Command {

@@ -60,13 +60,7 @@ struct Waiting {
 
 impl Link {
     pub(super) fn open(socket: OwnedFd, child: Child) -> io::Result<Arc<Self>> {
-        // SAFETY: the `OwnedFd` keeps the socket open and its number fixed for as long as the
-        // `AsyncFd` owns it; nothing takes it out.
-        #[allow(
-            unsafe_code,
-            reason = "Tokio wants the promise that the descriptor stays"
-        )]
-        let socket = Arc::new(unsafe { AsyncFd::register(socket) }?);
+        let socket = Arc::new(register(socket)?);
         let waiting = Arc::new(Waiting::default());
         let pid = child.id();
         let (ending, ended) = watch::channel(false);
@@ -198,6 +192,16 @@ impl Drop for Link {
         // The reader holds the socket, too; without it the spawner sees the end.
         self.reader.abort();
     }
+}
+
+#[allow(
+    unsafe_code,
+    reason = "Tokio wants the promise that the descriptor stays"
+)]
+fn register(socket: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: the `OwnedFd` keeps the socket open and its number fixed for as long as the
+    // `AsyncFd` owns it; nothing takes it out.
+    Ok(unsafe { AsyncFd::register(socket) }?)
 }
 
 fn try_send(socket: BorrowedFd<'_>, text: &[u8], fd: Option<BorrowedFd<'_>>) -> io::Result<()> {

@@ -105,11 +105,11 @@ impl LinuxSandbox {
                 ..
             }) => {
                 tracing::debug!(sandbox = self.id, program, ?stages_us, "process started");
-                return Ok(Process {
+                Ok(Process {
                     output,
                     exit,
                     stages_us,
-                });
+                })
             }
             Ok(Answer {
                 report: Report::NoExec { errno, .. },

@@ -171,6 +171,7 @@ unsafe fn clone3(
     entry: extern "C" fn(*mut c_void) -> !,
     data: *mut c_void,
 ) -> isize {
+    const NUMBER: isize = 435;
     let result: isize;
     // SAFETY: in the parent the call returns like any other and changes rax, rcx and r11 only. The
     // child starts with all registers copied and the top of its own, 16-byte aligned stack, as the
@@ -180,7 +181,7 @@ unsafe fn clone3(
             "syscall", "test rax, rax", "jnz 2f",
             "xor ebp, ebp", "mov rdi, r12", "call r13", "ud2",
             "2:",
-            inlateout("rax") libc::SYS_clone3 as isize => result,
+            inlateout("rax") NUMBER => result,
             in("rdi") args, in("rsi") size_of::<CloneArgs>(),
             in("r12") data, in("r13") entry,
             lateout("rcx") _, lateout("r11") _,

@@ -26,6 +26,7 @@ mod start;
 mod sys;
 mod table;
 mod template;
+mod trial;
 mod uid_range;
 
 use std::io;
@@ -38,6 +39,7 @@ use rustix::fs::{Mode, OFlags, openat};
 use rustix::net::{RecvFlags, SendFlags};
 
 pub(crate) use cgroup::Places;
+pub(crate) use trial::{Kind, try_namespace};
 
 use crate::protocol::{self, Command, Report, Setup};
 use table::Table;
@@ -89,15 +91,13 @@ fn run() -> io::Result<()> {
 }
 
 /// Cuts what ties this process to how the server was started.
+#[allow(
+    unsafe_code,
+    reason = "descriptors inherited from whoever started the server"
+)]
 fn detach() -> io::Result<()> {
     // SAFETY: nothing of this process has opened a descriptor beyond the standard three.
-    #[allow(
-        unsafe_code,
-        reason = "descriptors inherited from whoever started the server"
-    )]
-    unsafe {
-        sys::close_from(3)?;
-    }
+    unsafe { sys::close_from(3) }?;
     // A terminal's interrupt is for the server, which drains; it must not hit this process.
     let _ = rustix::process::setsid();
     sys::default_signals();

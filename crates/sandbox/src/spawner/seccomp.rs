@@ -34,7 +34,7 @@ impl Program {
             verdict(Verdict::Kill),
             statement(BPF_LD | BPF_W | BPF_ABS, NUMBER_OFFSET),
         ];
-        code.extend(tree(&ranges(rules())));
+        code.extend(tree(&ranges(rules()), NEWEST + 2));
         Self(code)
     }
 
@@ -88,12 +88,13 @@ fn ranges(mut rules: Vec<Rule>) -> Vec<Range> {
 }
 
 /// Halves the numbers until one range is left; each half is a jump away.
-fn tree(ranges: &[Range]) -> Vec<sock_filter> {
+fn tree(ranges: &[Range], end: u32) -> Vec<sock_filter> {
     if let [range] = ranges {
         return range.code.clone();
     }
-    let (low, high) = ranges.split_at(middle(ranges));
-    let (low, first_high) = (tree(low), high[0].first);
+    let (low, high) = ranges.split_at(middle(ranges, end));
+    let first_high = high[0].first;
+    let low = tree(low, first_high);
     let mut code = Vec::new();
     // A conditional jump reaches 255 instructions, an unconditional one any number.
     if let Ok(distance) = u8::try_from(low.len()) {
@@ -104,14 +105,13 @@ fn tree(ranges: &[Range]) -> Vec<sock_filter> {
         code.push(statement(BPF_JMP | libc::BPF_JA, distance));
     }
     code.extend(low);
-    code.extend(tree(high));
+    code.extend(tree(high, end));
     code
 }
 
 /// Where to split so that about half of the numbers lie on each side: the kernel tries each number
 /// once, so it is their mean depth that a start pays for.
-fn middle(ranges: &[Range]) -> usize {
-    let end = ranges.last().map_or(0, |last| last.first.max(NEWEST) + 1);
+fn middle(ranges: &[Range], end: u32) -> usize {
     let half = u32::midpoint(ranges[0].first, end);
     let distance = |at: &usize| ranges[*at].first.abs_diff(half);
     (1..ranges.len()).min_by_key(distance).unwrap_or(1)

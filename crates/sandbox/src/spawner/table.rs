@@ -241,11 +241,11 @@ impl Table {
         self.groups_made += 1;
         let cgroups = self.cgroups.as_ref().expect("taken only at the end");
         let mut group = cgroups.create(format!("s{}", self.groups_made))?;
-        if let Some(limits) = self.last_limits {
-            if let Err(error) = cgroups.limit(&mut group, limits) {
-                cgroups.remove(&group);
-                return Err(error);
-            }
+        if let Some(limits) = self.last_limits
+            && let Err(error) = cgroups.limit(&mut group, limits)
+        {
+            cgroups.remove(&group);
+            return Err(error);
         }
         Ok(group)
     }

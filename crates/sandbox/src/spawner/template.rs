@@ -30,6 +30,9 @@ pub(super) struct Templates {
     ready: Vec<(Vec<TreeMount>, OwnedFd)>,
 }
 
+/// A host directory and where it is bound.
+type Bind = (CString, CString);
+
 /// One overlay to mount: options and where.
 struct Overlay {
     options: CString,
@@ -130,10 +133,7 @@ fn build(
 }
 
 /// Which host directory is bound where, and which overlays are made of them.
-fn arrange(
-    trees: &[TreeMount],
-    base: &Base,
-) -> io::Result<(Vec<(CString, CString)>, Vec<Overlay>)> {
+fn arrange(trees: &[TreeMount], base: &Base) -> io::Result<(Vec<Bind>, Vec<Overlay>)> {
     let mut binds = Vec::new();
     let mut overlays = Vec::new();
     for tree in trees {
