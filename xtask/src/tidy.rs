@@ -1,6 +1,7 @@
 //! `cargo xtask tidy`: the rules of the source that neither the compiler nor clippy knows.
 
 mod edges;
+mod operations;
 mod sources;
 
 use anyhow::bail;
@@ -9,7 +10,9 @@ use crate::workspace;
 
 pub(crate) fn run() -> anyhow::Result<()> {
     let mut complaints = edges::check(&workspace::metadata()?);
-    complaints.extend(sources::check(&workspace::root()?)?);
+    let root = workspace::root()?;
+    complaints.extend(sources::check(&root)?);
+    complaints.extend(operations::check(&root)?);
     if complaints.is_empty() {
         return Ok(());
     }
