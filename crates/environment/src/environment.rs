@@ -109,9 +109,9 @@ pub struct Environment {
 struct Core {
     lifecycle: Lifecycle,
     /// The `next` call that waits for an event.
-    parked: Option<oneshot::Sender<RuntimeEvent>>,
+    parked: Option<oneshot::Sender<Arc<RuntimeEvent>>>,
     /// The running invocation, kept because a runtime may ask for it again.
-    event: Option<RuntimeEvent>,
+    event: Option<Arc<RuntimeEvent>>,
     caller: Option<oneshot::Sender<Outcome>>,
 }
 
@@ -125,8 +125,8 @@ impl fmt::Debug for Environment {
 
 /// What a `next` call gets.
 pub(crate) enum NextAnswer {
-    Event(RuntimeEvent),
-    Parked(oneshot::Receiver<RuntimeEvent>),
+    Event(Arc<RuntimeEvent>),
+    Parked(oneshot::Receiver<Arc<RuntimeEvent>>),
     Refused(Verdict),
 }
 
@@ -187,7 +187,7 @@ impl Environment {
                 NextAnswer::Parked(receiver)
             }
             Verdict::Deliver => match &core.event {
-                Some(event) => NextAnswer::Event(event.clone()),
+                Some(event) => NextAnswer::Event(Arc::clone(event)),
                 None => NextAnswer::Refused(Verdict::None),
             },
             refused => NextAnswer::Refused(refused),
@@ -199,9 +199,9 @@ impl Environment {
     /// Hands an event to the parked runtime. Gives it back when the environment is not idle.
     pub(crate) fn invoke(
         self: &Arc<Self>,
-        event: RuntimeEvent,
+        event: Arc<RuntimeEvent>,
         caller: oneshot::Sender<Outcome>,
-    ) -> Result<(), RuntimeEvent> {
+    ) -> Result<(), Arc<RuntimeEvent>> {
         let request_id = event.request_id;
         let with_report = event.log_tail;
         let now = clock::now();
@@ -217,7 +217,7 @@ impl Environment {
         }
         core.caller = Some(caller);
         let parked = core.parked.take();
-        core.event = Some(event.clone());
+        core.event = Some(Arc::clone(&event));
         drop(core);
         self.touched.store(true, Ordering::Relaxed);
         self.invocations.fetch_add(1, Ordering::Relaxed);

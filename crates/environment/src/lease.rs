@@ -24,7 +24,7 @@ pub struct IdleLease {
 
 /// An invocation could not begin, because the environment ended meanwhile; nothing was run.
 #[derive(Debug)]
-pub struct NotIdle(RuntimeEvent);
+pub struct NotIdle(Arc<RuntimeEvent>);
 
 impl IdleLease {
     pub(crate) fn new(environment: Arc<Environment>) -> Self {
@@ -61,7 +61,10 @@ impl IdleLease {
             .environment
             .as_ref()
             .map(|environment| environment.spec.timeout);
-        self.deliver(RuntimeEvent::new(invocation, limit.unwrap_or_default()))
+        self.deliver(Arc::new(RuntimeEvent::new(
+            invocation,
+            limit.unwrap_or_default(),
+        )))
     }
 
     /// The same again, with another environment.
@@ -69,7 +72,7 @@ impl IdleLease {
         self.deliver(refused.0)
     }
 
-    fn deliver(mut self, event: RuntimeEvent) -> Result<Running, NotIdle> {
+    fn deliver(mut self, event: Arc<RuntimeEvent>) -> Result<Running, NotIdle> {
         let Some(environment) = self.environment.take() else {
             return Err(NotIdle(event));
         };

@@ -285,7 +285,9 @@ impl Tail {
 mod tests {
     use super::*;
 
-    fn collecting() -> (LogSink, Arc<Mutex<Vec<(LogOrigin, Vec<u8>)>>>) {
+    type Seen = Arc<Mutex<Vec<(LogOrigin, Vec<u8>)>>>;
+
+    fn collecting() -> (LogSink, Seen) {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let into = Arc::clone(&seen);
         let sink = LogSink::Each(Arc::new(move |event: &LogEvent<'_>| {

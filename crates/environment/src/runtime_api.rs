@@ -74,9 +74,9 @@ fn reply_route(path: &str) -> Option<(Option<RequestId>, bool)> {
 
 async fn next(environment: &Arc<Environment>) -> Answer {
     match environment.next() {
-        NextAnswer::Event(event) => event.into_response(),
+        NextAnswer::Event(event) => event.to_response(),
         NextAnswer::Parked(event) => match event.await {
-            Ok(event) => event.into_response(),
+            Ok(event) => event.to_response(),
             // Another call took its place, or the environment ended.
             Err(_) => refusal(Refusal::Transition {
                 from: "Ready",

@@ -15,8 +15,8 @@ const TRACE_ID: HeaderName = HeaderName::from_static("lambda-runtime-trace-id");
 const CLIENT_CONTEXT: HeaderName = HeaderName::from_static("lambda-runtime-client-context");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// One event as `next` renders it. Clones share the payload.
-#[derive(Debug, Clone)]
+/// One event as `next` renders it.
+#[derive(Debug)]
 pub(crate) struct RuntimeEvent {
     pub(crate) request_id: RequestId,
     pub(crate) log_tail: bool,
@@ -41,8 +41,8 @@ impl RuntimeEvent {
         }
     }
 
-    pub(crate) fn into_response(self) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::new(self.payload));
+    pub(crate) fn to_response(&self) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::new(self.payload.clone()));
         let headers = response.headers_mut();
         headers.reserve(8);
         headers.insert(header::CONTENT_TYPE, JSON);
@@ -51,9 +51,9 @@ impl RuntimeEvent {
         }
         headers.insert(DEADLINE_MS, HeaderValue::from(self.deadline_ms));
         let texts = [
-            (INVOKED_ARN, Some(self.invoked_arn)),
-            (TRACE_ID, Some(self.trace_id)),
-            (CLIENT_CONTEXT, self.client_context),
+            (INVOKED_ARN, Some(self.invoked_arn.clone())),
+            (TRACE_ID, Some(self.trace_id.clone())),
+            (CLIENT_CONTEXT, self.client_context.clone()),
         ];
         for (name, text) in texts {
             let Some(text) = text.filter(|text| !text.is_empty()) else {
@@ -108,7 +108,7 @@ mod tests {
             client_context: client_context.map(Into::into),
             log_tail: false,
         };
-        RuntimeEvent::new(invocation, Duration::from_secs(3)).into_response()
+        RuntimeEvent::new(invocation, Duration::from_secs(3)).to_response()
     }
 
     #[test]

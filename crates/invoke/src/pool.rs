@@ -68,7 +68,7 @@ impl<L, W> Pool<L, W> {
             patient: true,
             way,
         });
-        (ticket, self.to_start())
+        (ticket, self.missing_starts())
     }
 
     /// A waiter counts no longer on environments that are settling.
@@ -80,7 +80,7 @@ impl<L, W> Pool<L, W> {
         {
             waiter.patient = false;
         }
-        self.to_start()
+        self.missing_starts()
     }
 
     /// A waiter went away.
@@ -113,7 +113,7 @@ impl<L, W> Pool<L, W> {
             Was::Starting => self.waiters.pop_front().map(|waiter| waiter.way),
             Was::Idle | Was::Running | Was::Settling => None,
         };
-        (way, self.to_start())
+        (way, self.missing_starts())
     }
 
     /// Takes idle leases that match, those that waited longest first.
@@ -141,7 +141,7 @@ impl<L, W> Pool<L, W> {
     }
 
     /// How many environments the waiters lack; they count as starting from now on.
-    fn to_start(&mut self) -> usize {
+    fn missing_starts(&mut self) -> usize {
         let impatient = self.waiters.iter().filter(|waiter| !waiter.patient).count();
         let wanted = impatient.max(self.waiters.len().saturating_sub(self.settling));
         let missing = wanted.saturating_sub(self.starting);

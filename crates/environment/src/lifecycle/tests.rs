@@ -56,7 +56,9 @@ fn summary(actions: &Actions) -> String {
     let mut parts = Vec::new();
     match &actions.verdict {
         Verdict::None => {}
-        Verdict::Refused(Refusal::Transition { from, to }) => parts.push(format!("403 {from}>{to}")),
+        Verdict::Refused(Refusal::Transition { from, to }) => {
+            parts.push(format!("403 {from}>{to}"))
+        }
         Verdict::Refused(Refusal::InvalidRequestId) => parts.push("400 id".into()),
         Verdict::Refused(Refusal::InvokeTimeout) => parts.push("410".into()),
         Verdict::Refused(Refusal::Fault(fault)) => parts.push(format!("fault {fault:?}")),
@@ -76,7 +78,14 @@ fn summary(actions: &Actions) -> String {
         Some(Notice::Lost(was, _)) => parts.push(format!("lost/{was:?}")),
     }
     if let Some(answer) = &actions.answer {
-        parts.push(if answer.function_error { "fails" } else { "answers" }.into());
+        parts.push(
+            if answer.function_error {
+                "fails"
+            } else {
+                "answers"
+            }
+            .into(),
+        );
     }
     if actions.destroy {
         parts.push("destroy".into());
@@ -156,7 +165,9 @@ fn response_in_every_state() {
     let foreign = |_| response(RequestId::random());
     check(
         foreign,
-        ["400 id", "400 id", "400 id", "400 id", "400 id", "400 id", "410", "500", "500", "500"],
+        [
+            "400 id", "400 id", "400 id", "400 id", "400 id", "400 id", "410", "500", "500", "500",
+        ],
     );
     let nobody = |_| Event::Response {
         id: None,
@@ -164,7 +175,9 @@ fn response_in_every_state() {
     };
     check(
         nobody,
-        ["400 id", "400 id", "400 id", "400 id", "400 id", "400 id", "410", "500", "500", "500"],
+        [
+            "400 id", "400 id", "400 id", "400 id", "400 id", "400 id", "410", "500", "500", "500",
+        ],
     );
 }
 
@@ -332,13 +345,21 @@ fn initialization_is_measured_once_and_a_timeout_lasts_its_limit() {
     machine.handle(after(100), Event::Next);
     machine.handle(after(200), invoke(first, false));
     machine.handle(after(205), response(first));
-    let report = machine.handle(after(210), Event::Next).report.expect("a report");
+    let report = machine
+        .handle(after(210), Event::Next)
+        .report
+        .expect("a report");
     let init = Some(Duration::from_millis(100));
-    assert_eq!((report.duration, report.init), (Duration::from_millis(10), init));
+    assert_eq!(
+        (report.duration, report.init),
+        (Duration::from_millis(10), init)
+    );
     machine.handle(after(300), invoke(second, false));
     assert_eq!(machine.overdue(after(3_299)), None);
     assert_eq!(machine.overdue(after(3_300)), Some(second));
-    let report = machine.handle(after(3_350), Event::TimedOut { id: second }).report;
+    let report = machine
+        .handle(after(3_350), Event::TimedOut { id: second })
+        .report;
     let report = report.expect("a report");
     assert_eq!((report.duration, report.init), (LIMIT, None));
 }

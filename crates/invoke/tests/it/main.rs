@@ -1,5 +1,11 @@
 //! The dispatcher with everything below it, over real sockets; only the processes are scripts.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test spawns its callers, and a surprise ends it"
+)]
+
 mod failures;
 mod logs;
 mod pools;
