@@ -71,27 +71,39 @@ impl ControlPlane {
     }
 }
 
-/// The constraints on Invoke's members, and which function they mean in the caller's own account
-/// and region. `invocation_type` and `log_type` are headers that may be anything.
+/// Invoke's members as they came: all of them may be anything.
+#[derive(Debug, Clone, Copy)]
+pub struct InvokeQuery<'a> {
+    pub function_name: &'a str,
+    pub qualifier: Option<&'a str>,
+    pub invocation_type: Option<&'a str>,
+    pub log_type: Option<&'a str>,
+}
+
+/// Checks the constraints on Invoke's members, and says which function they mean in the caller's
+/// own account and region.
 ///
 /// # Errors
 ///
 /// See [`ControlError`].
-pub fn check_invoke(
+pub fn check_invoke<'a>(
     scope: &Scope,
-    query: &FunctionQuery,
-    invocation_type: Option<&str>,
-    log_type: Option<&str>,
+    query: InvokeQuery<'a>,
 ) -> Result<(Box<str>, Option<Qualifier>), ControlError> {
+    let text = |given: Option<&'a str>| given.map_or(Given::Absent, Given::Text);
     let given = |path| match path {
-        "functionName" => Given::Text(&query.function_name),
-        "qualifier" => query.qualifier.as_ref().into(),
-        "invocationType" => invocation_type.map_or(Given::Absent, Given::Text),
-        "logType" => log_type.map_or(Given::Absent, Given::Text),
+        "functionName" => Given::Text(query.function_name),
+        "qualifier" => text(query.qualifier),
+        "invocationType" => text(query.invocation_type),
+        "logType" => text(query.log_type),
         _ => Given::Absent,
     };
     check(&[table::INVOKE], given)?;
-    let qualifier = query.qualifier.as_deref();
-    let target = names::function(scope, "InvokeFunction", &query.function_name, qualifier)?;
+    let target = names::function(
+        scope,
+        "InvokeFunction",
+        query.function_name,
+        query.qualifier,
+    )?;
     Ok((target.name, target.qualifier))
 }

@@ -1,0 +1,164 @@
+//! Reading request bodies: never more than a limit, never more at once than there is room for,
+//! never for longer than a client may be silent.
+
+use std::sync::Arc;
+
+use bootlace_types::limits;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use hyper::HeaderMap;
+use hyper::body::Body as HttpBody;
+use hyper::header::EXPECT;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::error::ApiError;
+
+/// Bodies up to this need no place in the room.
+const SMALL: usize = 64 * 1024;
+const KIB: usize = 1024;
+/// A body that is too large is discarded for at most this long.
+const DISCARD: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Memory for request bodies, shared by all connections; those that find none wait.
+#[derive(Debug)]
+pub(crate) struct Room {
+    kib: Arc<Semaphore>,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            kib: Arc::new(Semaphore::new(limits::REQUEST_BYTES_AT_ONCE / KIB)),
+        }
+    }
+}
+
+/// A body that was read, and its place in the room for as long as it is held.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) bytes: Bytes,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+/// Why a body was not read.
+#[derive(Debug)]
+pub(crate) enum BodyError {
+    /// It is larger than the limit; how large it is, as far as it is known.
+    TooLarge(u64),
+    /// The client was silent for too long.
+    Silent,
+    /// The connection ended.
+    Broken,
+}
+
+impl BodyError {
+    /// As an error of an operation other than Invoke.
+    pub(crate) fn of_operation(&self, operation: &str, limit: usize) -> ApiError {
+        match self {
+            Self::TooLarge(_) => ApiError::too_large(format!(
+                "Request must be smaller than {limit} bytes for the {operation} operation"
+            )),
+            Self::Silent => ApiError::timed_out(),
+            Self::Broken => ApiError::serialization("The request's body ended early."),
+        }
+    }
+}
+
+impl Room {
+    /// Reads a whole body of at most `limit` bytes.
+    pub(crate) async fn read<B>(
+        &self,
+        headers: &HeaderMap,
+        mut body: B,
+        limit: usize,
+    ) -> Result<Held, BodyError>
+    where
+        B: HttpBody<Data = Bytes> + Unpin,
+    {
+        let declared = body.size_hint().exact();
+        let declared = declared.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+        if let Some(length) = declared.filter(|length| *length > limit) {
+            // A client that waits for a go-ahead gets the refusal instead; any other has to get
+            // its body off before it listens.
+            if !headers.contains_key(EXPECT) && length <= limits::DISCARD_BYTES {
+                let _ = tokio::time::timeout(DISCARD, discard(&mut body)).await;
+            }
+            return Err(BodyError::TooLarge(
+                u64::try_from(length).unwrap_or(u64::MAX),
+            ));
+        }
+        let place = self.place(declared.unwrap_or(limit)).await;
+        let first = next(&mut body).await?;
+        let Some(first) = first else {
+            return Ok(Held {
+                bytes: Bytes::new(),
+                _place: place,
+            });
+        };
+        // Most bodies come in one piece, which is then the body.
+        if declared == Some(first.len()) {
+            return Ok(Held {
+                bytes: first,
+                _place: place,
+            });
+        }
+        let mut whole = BytesMut::with_capacity(declared.unwrap_or(first.len()).max(first.len()));
+        whole.extend_from_slice(&first);
+        while let Some(piece) = next(&mut body).await? {
+            if whole.len() + piece.len() > limit {
+                let read = u64::try_from(whole.len() + piece.len()).unwrap_or(u64::MAX);
+                drop(whole);
+                let rest = tokio::time::timeout(DISCARD, discard(&mut body)).await;
+                return Err(BodyError::TooLarge(read + rest.unwrap_or_default()));
+            }
+            whole.extend_from_slice(&piece);
+        }
+        Ok(Held {
+            bytes: whole.freeze(),
+            _place: place,
+        })
+    }
+
+    async fn place(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        if bytes <= SMALL {
+            return None;
+        }
+        let kib = u32::try_from(bytes.div_ceil(KIB)).unwrap_or(u32::MAX);
+        // Only a closed semaphore gives none, and this one is never closed.
+        Arc::clone(&self.kib).acquire_many_owned(kib).await.ok()
+    }
+}
+
+/// The next piece of data; trailers are passed over.
+async fn next<B>(body: &mut B) -> Result<Option<Bytes>, BodyError>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    loop {
+        // A frame that is there already costs no timer: it is looked at first.
+        let frame = match tokio::time::timeout(limits::CLIENT_SILENCE, body.frame()).await {
+            Err(_) => return Err(BodyError::Silent),
+            Ok(None) => return Ok(None),
+            Ok(Some(Err(_))) => return Err(BodyError::Broken),
+            Ok(Some(Ok(frame))) => frame,
+        };
+        if let Ok(data) = frame.into_data() {
+            return Ok(Some(data));
+        }
+    }
+}
+
+/// Reads and throws away, up to a limit; gives how much it was.
+async fn discard<B>(body: &mut B) -> u64
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    let mut discarded = 0_usize;
+    while discarded <= limits::DISCARD_BYTES {
+        match body.frame().await {
+            Some(Ok(frame)) => discarded += frame.data_ref().map_or(0, Bytes::len),
+            Some(Err(_)) | None => break,
+        }
+    }
+    u64::try_from(discarded).unwrap_or(u64::MAX)
+}

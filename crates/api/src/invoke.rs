@@ -1,0 +1,385 @@
+//! Invoke: the hot path. It is matched before any router, and reads of the request only what it
+//! needs.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bootlace_control::{InvokeQuery, check_invoke};
+use bootlace_invoke::{InvokeError, InvokeRequest, InvokeResponse};
+use bootlace_types::{FunctionArn, Qualifier, RequestId, Scope, clock, limits};
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use percent_encoding::percent_decode_str;
+use serde::de::IgnoredAny;
+
+use crate::answer::{self, Body, JSON, REQUEST_ID};
+use crate::body::BodyError;
+use crate::call::{Call, parse_query};
+use crate::error::ApiError;
+use crate::identity;
+use crate::routes::Answered;
+use crate::service::Shared;
+
+const INVOCATION_TYPE: HeaderName = HeaderName::from_static("x-amz-invocation-type");
+const LOG_TYPE: HeaderName = HeaderName::from_static("x-amz-log-type");
+const CLIENT_CONTEXT: HeaderName = HeaderName::from_static("x-amz-client-context");
+const DURABLE_NAME: HeaderName = HeaderName::from_static("x-amz-durable-execution-name");
+const TENANT_ID: HeaderName = HeaderName::from_static("x-amz-tenant-id");
+const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
+const EXECUTED_VERSION: HeaderName = HeaderName::from_static("x-amz-executed-version");
+const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
+const LOG_RESULT: HeaderName = HeaderName::from_static("x-amz-log-result");
+const REMAPPED_LENGTH: HeaderName = HeaderName::from_static("x-amzn-remapped-content-length");
+/// Length of a trace header that is passed on, bytes; AWS's are below 200.
+const TRACE_BYTES: usize = 8192;
+
+/// The function's name in the path, if this is Invoke.
+pub(crate) fn function_name<'a>(method: &Method, path: &'a str) -> Option<&'a str> {
+    let rest = path.strip_prefix("/2015-03-31/functions/")?;
+    let name = rest.strip_suffix("/invocations")?;
+    (method == Method::POST && !name.is_empty() && !name.contains('/')).then_some(name)
+}
+
+/// Answers an Invoke that was recognized by [`function_name`].
+pub(crate) async fn answer(shared: &Shared, request: Request<Incoming>) -> Response<Body> {
+    let request_id = RequestId::random();
+    let (parts, body) = request.into_parts();
+    let encoded = function_name(&parts.method, parts.uri.path()).unwrap_or_default();
+    let name = percent_decode_str(encoded).decode_utf8_lossy();
+    let query = parts.uri.query();
+    let qualifier = query.and_then(|query| {
+        parse_query(Some(query))
+            .into_iter()
+            .find(|(key, _)| key == "Qualifier")
+    });
+    let asked = Asked {
+        request_id,
+        scope: identity::scope(&parts.headers, &shared.options.default_region),
+        name,
+        qualifier: qualifier.map(|(_, value)| value),
+        headers: &parts.headers,
+    };
+    invoke(shared, asked, body).await.unwrap_or_else(|error| {
+        let (status, kind) = (error.status().as_u16(), error.kind());
+        tracing::debug!(%request_id, status, kind, "refused");
+        answer::refusal(&error, request_id)
+    })
+}
+
+/// Invoke by a path that only the router recognizes, with a slash at its end.
+pub(crate) async fn routed(mut call: Call) -> Answered {
+    let body = call.take_body();
+    let shared = Arc::clone(&call.shared);
+    let asked = Asked {
+        request_id: call.request_id,
+        scope: call.scope.clone(),
+        name: call.param("FunctionName").into(),
+        qualifier: call.query("Qualifier"),
+        headers: &call.headers,
+    };
+    invoke(&shared, asked, body).await
+}
+
+/// What the request says beside its body.
+struct Asked<'a> {
+    request_id: RequestId,
+    scope: Scope,
+    name: Cow<'a, str>,
+    qualifier: Option<String>,
+    headers: &'a HeaderMap,
+}
+
+impl Asked<'_> {
+    fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.headers
+            .get(name)
+            .map(|value| value.to_str().unwrap_or("?"))
+    }
+}
+
+async fn invoke<B>(shared: &Shared, asked: Asked<'_>, body: B) -> Answered
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    let invocation_type = asked.header(&INVOCATION_TYPE);
+    let query = InvokeQuery {
+        function_name: &asked.name,
+        qualifier: asked.qualifier.as_deref(),
+        invocation_type,
+        log_type: asked.header(&LOG_TYPE),
+    };
+    let (name, qualifier) = check_invoke(&asked.scope, query)?;
+    refuse_not_built(asked.headers)?;
+    let payload = read_event(shared, asked.headers, body, invocation_type).await?;
+    match invocation_type {
+        None | Some("RequestResponse") => {}
+        Some("DryRun") => return dry_run(shared, &asked, &name, qualifier.as_ref()),
+        _ => {
+            return Err(ApiError::not_built(
+                "InvocationType Event (asynchronous invocation)",
+            ));
+        }
+    }
+    let trace_id = trace_id(asked.headers);
+    let request = InvokeRequest {
+        request_id: asked.request_id,
+        scope: asked.scope.clone(),
+        name: name.clone(),
+        qualifier: qualifier.clone(),
+        payload,
+        client_context: client_context(asked.headers)?,
+        trace_id: Some(trace_id.clone()),
+        log_tail: asked.header(&LOG_TYPE) == Some("Tail"),
+    };
+    match shared.dispatcher.invoke(request).await {
+        Ok(response) => Ok(success(response, asked.request_id, &trace_id)),
+        Err(error) => Err(refusal(error, &asked.scope, &name, qualifier)),
+    }
+}
+
+fn refuse_not_built(headers: &HeaderMap) -> Result<(), ApiError> {
+    if headers.contains_key(DURABLE_NAME) {
+        return Err(ApiError::not_built(
+            "X-Amz-Durable-Execution-Name (durable executions)",
+        ));
+    }
+    if headers.contains_key(TENANT_ID) {
+        return Err(ApiError::invalid_parameter(
+            "X-Amz-Tenant-Id is for functions with tenant isolation, and this one has none.",
+        ));
+    }
+    Ok(())
+}
+
+/// Reads the event and checks that it is JSON. No body is `{}`.
+async fn read_event<B>(
+    shared: &Shared,
+    headers: &HeaderMap,
+    body: B,
+    invocation_type: Option<&str>,
+) -> Result<Bytes, ApiError>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    let (kind, limit) = match invocation_type {
+        Some("Event") => ("Event", limits::INVOKE_EVENT_PAYLOAD_BYTES),
+        _ => ("RequestResponse", limits::INVOKE_PAYLOAD_BYTES),
+    };
+    let held = shared
+        .room
+        .read(headers, body, limit)
+        .await
+        .map_err(|error| match error {
+            BodyError::TooLarge(length) => ApiError::too_large(format!(
+                "{length} byte payload is too large for the {kind} invocation type (limit {limit} \
+             bytes)"
+            )),
+            BodyError::Silent => ApiError::timed_out(),
+            BodyError::Broken => {
+                ApiError::invalid_request_content("The request's body ended early.")
+            }
+        })?;
+    if held.bytes.is_empty() {
+        return Ok(Bytes::from_static(b"{}"));
+    }
+    check_json(&held.bytes)?;
+    Ok(held.bytes)
+}
+
+fn check_json(payload: &[u8]) -> Result<(), ApiError> {
+    let wrong = |reason: &dyn std::fmt::Display| {
+        ApiError::invalid_request_content(format!(
+            "Could not parse request body into json: Could not parse payload into json: {reason}"
+        ))
+    };
+    let text = std::str::from_utf8(payload).map_err(|error| wrong(&error))?;
+    serde_json::from_str::<IgnoredAny>(text).map_err(|error| wrong(&error))?;
+    Ok(())
+}
+
+/// Base64 of a JSON object, decoded.
+fn client_context(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let Some(value) = headers.get(CLIENT_CONTEXT) else {
+        return Ok(None);
+    };
+    if value.len() > limits::CLIENT_CONTEXT_BYTES {
+        return Err(ApiError::invalid_request_content(format!(
+            "Client context must be at most {} bytes in base64.",
+            limits::CLIENT_CONTEXT_BYTES
+        )));
+    }
+    let decoded = STANDARD.decode(value.as_bytes()).ok();
+    let text = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
+    let text = text.filter(|text| text.trim_start().starts_with('{'));
+    match text.filter(|text| serde_json::from_str::<IgnoredAny>(text).is_ok()) {
+        Some(text) => Ok(Some(text)),
+        None => Err(ApiError::invalid_request_content(
+            "Client context must be a valid Base64-encoded JSON object.",
+        )),
+    }
+}
+
+/// The caller's trace header, or a new one that is not sampled.
+fn trace_id(headers: &HeaderMap) -> String {
+    let given = headers.get(TRACE_ID).and_then(|value| value.to_str().ok());
+    if let Some(text) = given.filter(|text| !text.is_empty() && text.len() <= TRACE_BYTES) {
+        return text.to_owned();
+    }
+    let seconds = clock::epoch_ms(clock::wall()) / 1000;
+    let random = RequestId::random().to_string().replace('-', "");
+    let parent = RequestId::random().to_string().replace('-', "");
+    let (root, parent) = (&random[..24], &parent[..16]);
+    format!("Root=1-{seconds:08x}-{root};Parent={parent};Sampled=0")
+}
+
+fn dry_run(
+    shared: &Shared,
+    asked: &Asked<'_>,
+    name: &str,
+    qualifier: Option<&Qualifier>,
+) -> Answered {
+    let checked = shared.dispatcher.check(&asked.scope, name, qualifier);
+    checked.map_err(|error| refusal(error, &asked.scope, name, qualifier.cloned()))?;
+    let mut response = answer::empty(StatusCode::NO_CONTENT);
+    let trace_id = trace_id(asked.headers);
+    common_headers(response.headers_mut(), asked.request_id, &trace_id);
+    Ok(response)
+}
+
+fn success(done: InvokeResponse, request_id: RequestId, trace_id: &str) -> Response<Body> {
+    let mut response = Response::new(Body::whole(done.payload));
+    let headers = response.headers_mut();
+    headers.reserve(8);
+    headers.insert(CONTENT_TYPE, JSON);
+    common_headers(headers, request_id, trace_id);
+    headers.insert(REMAPPED_LENGTH, HeaderValue::from_static("0"));
+    let mut set = |name: HeaderName, value: Result<HeaderValue, _>| {
+        if let Ok(value) = value {
+            headers.insert(name, value);
+        }
+    };
+    set(
+        EXECUTED_VERSION,
+        HeaderValue::from_str(&done.executed_version),
+    );
+    if let Some(kind) = done.function_error {
+        set(FUNCTION_ERROR, Ok(HeaderValue::from_static(kind)));
+    }
+    if let Some(tail) = done.log_tail {
+        set(LOG_RESULT, HeaderValue::from_str(&STANDARD.encode(tail)));
+    }
+    response
+}
+
+fn common_headers(headers: &mut HeaderMap, request_id: RequestId, trace_id: &str) {
+    if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
+        headers.insert(REQUEST_ID, value);
+    }
+    if let Ok(value) = HeaderValue::from_str(trace_id) {
+        headers.insert(TRACE_ID, value);
+    }
+}
+
+/// Why the platform did not run the function, in AWS's words.
+fn refusal(
+    error: InvokeError,
+    scope: &Scope,
+    name: &str,
+    qualifier: Option<Qualifier>,
+) -> ApiError {
+    match error {
+        InvokeError::NotFound { .. } => {
+            let qualifier = qualifier.unwrap_or(Qualifier::Latest);
+            let arn = FunctionArn::new(scope, name, Some(qualifier));
+            ApiError::not_found(format!("Function not found: {arn}"))
+        }
+        InvokeError::NotReady { state } => ApiError::conflict(format!(
+            "The operation cannot be performed at this time. The function is currently in the \
+             following state: {state}"
+        )),
+        InvokeError::Throttled { reason } => ApiError::too_many_requests("Rate Exceeded.", reason),
+        InvokeError::RuntimeNotInstalled { runtime } => ApiError::invalid_runtime(format!(
+            "The runtime {runtime} is not installed in Bootlace. Functions with the runtimes \
+             provided, provided.al2 and provided.al2023 run without installing anything."
+        )),
+        InvokeError::WrongArchitecture { architecture } => ApiError::invalid_runtime(format!(
+            "The function is built for {architecture}, and this machine cannot run that."
+        )),
+        InvokeError::Unsupported { what } => ApiError::not_built(what),
+        InvokeError::ShuttingDown => ApiError::shutting_down(),
+        InvokeError::Platform { context } => ApiError::internal(context),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_path_of_invoke_is_taken() {
+        let path = "/2015-03-31/functions/f/invocations";
+        assert_eq!(function_name(&Method::POST, path), Some("f"));
+        assert_eq!(function_name(&Method::GET, path), None);
+        for path in [
+            "/2015-03-31/functions//invocations",
+            "/2015-03-31/functions/f/g/invocations",
+            "/2015-03-31/functions/invocations",
+            "/2015-03-31/functions/f/invocations/",
+            "/2021-11-15/functions/f/response-streaming-invocations",
+        ] {
+            assert_eq!(function_name(&Method::POST, path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn an_event_is_json_of_any_depth() {
+        let deep = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
+        for good in ["null", "1", " {\"a\": [1, \"é\"]} ", deep.as_str()] {
+            check_json(good.as_bytes()).unwrap();
+        }
+        for bad in ["", " ", "{", "{]", "'a'", "nul", "1 2", "\u{99}"] {
+            let error = check_json(bad.as_bytes()).unwrap_err();
+            let prefix = "Could not parse request body into json: Could not parse payload into \
+                          json: ";
+            assert!(error.message().starts_with(prefix), "{bad}");
+        }
+        assert!(check_json(b"\"\xff\"").is_err());
+    }
+
+    #[test]
+    fn client_context_is_base64_of_an_object() {
+        let with = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CLIENT_CONTEXT, HeaderValue::from_str(text).unwrap());
+            client_context(&headers)
+        };
+        assert_eq!(with("eyJhIjoxfQ==").unwrap().as_deref(), Some("{\"a\":1}"));
+        for bad in ["", "!", "bm90IGpzb24=", "MQ==", "eyJh"] {
+            assert!(with(bad).is_err(), "{bad}");
+        }
+        let long = STANDARD.encode(format!("{{\"a\":\"{}\"}}", "x".repeat(3000)));
+        assert!(with(&long).is_err());
+    }
+
+    #[test]
+    fn a_trace_id_is_passed_on_or_made() {
+        let mut headers = HeaderMap::new();
+        let made = trace_id(&headers);
+        let (root, rest) = made.split_once(';').unwrap();
+        assert_eq!(
+            (root.len(), root.starts_with("Root=1-")),
+            (40, true),
+            "{made}"
+        );
+        assert!(
+            rest.starts_with("Parent=") && rest.ends_with(";Sampled=0"),
+            "{made}"
+        );
+        headers.insert(TRACE_ID, HeaderValue::from_static("Root=1-a-b"));
+        assert_eq!(trace_id(&headers), "Root=1-a-b");
+    }
+}
