@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bootlace_types::{Region, limits};
 
-pub(crate) use load::{ConfigOptions, Loaded};
+pub(crate) use load::{ConfigOptions, Loaded, Origin};
 
 /// The effective configuration.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -50,14 +50,15 @@ pub(crate) struct Store {
     pub(crate) s3: S3,
 }
 
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct S3 {
     /// Empty: there is none.
     pub(crate) endpoint: String,
     pub(crate) region: Region,
-    /// Empty: requests are not signed.
     pub(crate) access_key_id: String,
     pub(crate) secret_access_key: String,
+    /// The bucket is in the path, not in the host's name.
+    pub(crate) path_style: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +81,8 @@ pub(crate) struct Sandbox {
 pub(crate) struct Invoke {
     /// Concurrent executions of one account, count.
     pub(crate) account_concurrency: u32,
+    /// Environments at once, of all functions together, idle ones included, count.
+    pub(crate) max_environments: usize,
     pub(crate) idle_timeout: Duration,
     pub(crate) init_timeout: Duration,
 }
@@ -108,6 +111,18 @@ impl Default for Store {
     }
 }
 
+impl Default for S3 {
+    fn default() -> Self {
+        Self {
+            endpoint: String::new(),
+            region: Region::default(),
+            access_key_id: String::new(),
+            secret_access_key: String::new(),
+            path_style: true,
+        }
+    }
+}
+
 impl Default for Sandbox {
     fn default() -> Self {
         let pool = bootlace_sandbox::PoolOptions::default();
@@ -123,6 +138,7 @@ impl Default for Invoke {
     fn default() -> Self {
         Self {
             account_concurrency: limits::ACCOUNT_CONCURRENCY,
+            max_environments: limits::ENVIRONMENTS,
             idle_timeout: limits::IDLE_ENVIRONMENT,
             init_timeout: limits::INIT,
         }

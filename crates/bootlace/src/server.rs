@@ -1,16 +1,34 @@
 //! The composition root: the one place where the crates meet.
 
-use std::net::SocketAddr;
+mod janitor;
+mod options;
 
-use anyhow::{Context, bail};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use bootlace_api::Api;
+use bootlace_control::ControlPlane;
+use bootlace_invoke::Dispatcher;
+use bootlace_sandbox::{Driver, Selected};
+use bootlace_store::{DataDir, Store};
+use bootlace_tasks::TaskKind;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::config::Config;
-use crate::exit::Failure;
+use crate::telemetry::Metrics;
 
-/// The runtime of the server: few threads, because the work is waiting.
+/// Accepts clients; nothing works without it.
+const CLIENTS: TaskKind = TaskKind::vital("clients").finished();
+/// What is left of an answer after its invocation was drained may take this long to go out.
+const LAST_BYTES: Duration = Duration::from_secs(5);
+
+/// The runtime of the server: few threads, because most of the work is waiting.
 pub(crate) fn runtime(workers: usize) -> anyhow::Result<tokio::runtime::Runtime> {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder
+    tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
         .thread_name("server")
         .enable_all()
@@ -18,22 +36,98 @@ pub(crate) fn runtime(workers: usize) -> anyhow::Result<tokio::runtime::Runtime>
         .context("cannot start the asynchronous runtime")
 }
 
-/// A running server.
-#[derive(Debug)]
+/// A running server. It owns its data directory until it has stopped.
 pub(crate) struct Server {
     address: SocketAddr,
+    drain: Duration,
+    stopping: watch::Sender<bool>,
+    clients: JoinHandle<Option<()>>,
+    dispatcher: Arc<Dispatcher>,
+    driver: Driver,
+    store: Store,
+    /// Its lock keeps other servers away; released last.
+    data_dir: DataDir,
 }
 
 impl Server {
-    pub(crate) async fn start(config: Config) -> Result<Self, Failure> {
-        let started: anyhow::Result<Self> =
-            async { bail!("{} is not wired", config.server.listen) }.await;
-        Ok(started?)
+    /// Starts everything, in the order in which it must exist. When this returns, the address
+    /// answers.
+    pub(crate) async fn start(config: Config) -> anyhow::Result<Self> {
+        let path = &config.store.data_dir;
+        let data_dir = DataDir::open(path)
+            .with_context(|| format!("cannot use the data directory {}", path.display()))?;
+        let (isolation, sandboxes) = options::sandbox(&config.sandbox, &data_dir);
+        let Selected { driver, why } = Driver::select(isolation, sandboxes)
+            .context("cannot isolate functions (`bootlace doctor` tells more)")?;
+        tracing::info!(isolation = driver.name(), "{why}");
+        if matches!(driver, Driver::Local(_)) {
+            tracing::warn!("functions are NOT isolated: they can do whatever this user can do");
+        }
+        let metrics = Metrics::start()?;
+        let store = Store::open(&data_dir)
+            .await
+            .context("cannot open the store")?;
+        let control = ControlPlane::new(store.clone(), options::control(&config));
+        control
+            .recover()
+            .await
+            .context("cannot finish what the last run began")?;
+        let limits = options::dispatcher(&config.invoke);
+        let dispatcher = Dispatcher::start(limits, store.clone(), driver.clone()).await?;
+        let listen = config.server.listen;
+        let listener = TcpListener::bind(listen).await;
+        let listener = listener.with_context(|| format!("cannot listen on {listen}"))?;
+        let address = listener.local_addr().context("cannot learn the address")?;
+
+        let (stopping, stop) = watch::channel(false);
+        let api = Api {
+            control,
+            dispatcher: Arc::clone(&dispatcher),
+            options: options::api(&config, &driver, &metrics),
+        };
+        let clients =
+            bootlace_tasks::spawn(CLIENTS, bootlace_api::serve(api, listener, stop.clone()));
+        janitor::start(metrics, store.clone(), stop);
+        Ok(Self {
+            address,
+            drain: config.server.drain,
+            stopping,
+            clients,
+            dispatcher,
+            driver,
+            store,
+            data_dir,
+        })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    pub(crate) async fn stop(self) {}
+    pub(crate) fn isolation(&self) -> &'static str {
+        self.driver.name()
+    }
+
+    /// Lets running invocations finish, ends everything else, and returns when nothing is left.
+    pub(crate) async fn stop(self) {
+        let Self {
+            stopping,
+            clients,
+            dispatcher,
+            driver,
+            store,
+            data_dir,
+            drain,
+            ..
+        } = self;
+        stopping.send_replace(true);
+        dispatcher.drain(drain).await;
+        if tokio::time::timeout(LAST_BYTES, clients).await.is_err() {
+            tracing::warn!("some clients did not take their answers");
+        }
+        drop(dispatcher);
+        driver.shutdown().await;
+        store.close().await;
+        drop(data_dir);
+    }
 }

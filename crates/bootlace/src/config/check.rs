@@ -14,10 +14,11 @@ pub(super) fn check(config: &Config) -> Result<(), String> {
         ));
     }
     let s3 = &config.store.s3;
-    if s3.access_key_id.is_empty() != s3.secret_access_key.is_empty() {
+    let keys = [&s3.access_key_id, &s3.secret_access_key];
+    if !s3.endpoint.is_empty() && keys.iter().any(|key| key.is_empty()) {
         return Err(
-            "`store.s3_access_key_id` and `store.s3_secret_access_key`: one is set without the \
-                    other; remedy: set both, or neither for unsigned requests"
+            "`store.s3_endpoint` is set without its keys; remedy: set `store.s3_access_key_id` \
+                    and `store.s3_secret_access_key` (any value, if the endpoint checks none)"
                 .to_owned(),
         );
     }

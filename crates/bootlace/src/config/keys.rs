@@ -51,73 +51,73 @@ pub(super) const KEYS: &[Key] = &[
     key(
         "server.listen",
         "Address and port; port 0 picks a free one. Loopback only while auth.mode is none",
-        |c, v| Ok(c.server.listen = address(v)?),
+        |c, v| put(&mut c.server.listen, address(v)),
         |c| shown(c.server.listen),
     ),
     key(
         "server.allowed_hosts",
         "Names that the Host header may carry besides the loopback ones",
-        |c, v| Ok(c.server.allowed_hosts = list(v)?),
+        |c, v| put(&mut c.server.allowed_hosts, list(v)),
         |c| c.server.allowed_hosts.clone().into(),
     ),
     key(
         "server.allowed_origins",
         "Origins of browser pages that may call the API",
-        |c, v| Ok(c.server.allowed_origins = list(v)?),
+        |c, v| put(&mut c.server.allowed_origins, list(v)),
         |c| c.server.allowed_origins.clone().into(),
     ),
     key(
         "server.region",
         "Region of requests that name none",
-        |c, v| Ok(c.server.region = parsed(v)?),
+        |c, v| put(&mut c.server.region, parsed(v)),
         |c| shown(&c.server.region),
     ),
     key(
         "server.drain_s",
         "How long running invocations may finish after SIGTERM, seconds",
-        |c, v| Ok(c.server.drain = seconds(v)?),
+        |c, v| put(&mut c.server.drain, seconds(v)),
         |c| whole(c.server.drain.as_secs()),
     ),
     key(
         "server.log",
         "Filter of the server's own log: error, warn, info, debug, trace, or `info,bootlace_invoke=debug`",
-        |c, v| Ok(c.server.log = text(v)?.to_owned()),
+        |c, v| put(&mut c.server.log, owned(v)),
         |c| shown(&c.server.log),
     ),
     key(
         "server.workers",
         "Threads that serve requests",
-        |c, v| Ok(c.server.workers = number(v, 1, 512)?),
+        |c, v| put(&mut c.server.workers, number(v, 1, 512)),
         |c| whole(c.server.workers),
     ),
     key(
         "store.data_dir",
         "Everything the server keeps; one server per directory",
-        |c, v| Ok(c.store.data_dir = text(v)?.into()),
+        |c, v| put(&mut c.store.data_dir, owned(v).map(Into::into)),
         |c| shown(c.store.data_dir.display()),
     ),
     key(
         "store.code_storage_bytes",
         "Zipped code and layers of one account and region, bytes",
-        |c, v| Ok(c.store.code_storage_bytes = number(v, 1, i64::MAX)?),
+        |c, v| put(&mut c.store.code_storage_bytes, number(v, 1, i64::MAX)),
         |c| whole(c.store.code_storage_bytes),
     ),
     key(
         "store.s3_endpoint",
         "Where S3Bucket and S3Key are fetched from, http://HOST:PORT; empty: code comes as ZipFile only",
-        |c, v| Ok(c.store.s3.endpoint = endpoint(v)?),
+        |c, v| put(&mut c.store.s3.endpoint, endpoint(v)),
         |c| shown(&c.store.s3.endpoint),
     ),
     key(
         "store.s3_region",
         "Region of the S3 endpoint",
-        |c, v| Ok(c.store.s3.region = parsed(v)?),
+        |c, v| put(&mut c.store.s3.region, parsed(v)),
         |c| shown(&c.store.s3.region),
     ),
     key(
         "store.s3_access_key_id",
-        "Access key for the S3 endpoint; empty: requests are not signed",
-        |c, v| Ok(c.store.s3.access_key_id = text(v)?.to_owned()),
+        "Access key for the S3 endpoint",
+        |c, v| put(&mut c.store.s3.access_key_id, owned(v)),
         |c| shown(&c.store.s3.access_key_id),
     ),
     Key {
@@ -125,44 +125,56 @@ pub(super) const KEYS: &[Key] = &[
         ..key(
             "store.s3_secret_access_key",
             "Secret key for the S3 endpoint",
-            |c, v| Ok(c.store.s3.secret_access_key = text(v)?.to_owned()),
+            |c, v| put(&mut c.store.s3.secret_access_key, owned(v)),
             |c| shown(&c.store.s3.secret_access_key),
         )
     },
     key(
+        "store.s3_path_style",
+        "Whether the bucket's name is in the path, as most S3 servers want it, or in the host's name",
+        |c, v| put(&mut c.store.s3.path_style, yes_or_no(v)),
+        |c| Value::Boolean(c.store.s3.path_style),
+    ),
+    key(
         "sandbox.isolation",
         "auto: the strongest that works; namespaces; local: none at all, for trusted code",
-        |c, v| Ok(c.sandbox.isolation = isolation(v)?),
+        |c, v| put(&mut c.sandbox.isolation, isolation(v)),
         |c| shown(c.sandbox.isolation.name()),
     ),
     key(
         "sandbox.ready",
         "Network namespaces kept ready",
-        |c, v| Ok(c.sandbox.ready = number(v, 0, 4_096)?),
+        |c, v| put(&mut c.sandbox.ready, number(v, 0, 4_096)),
         |c| whole(c.sandbox.ready),
     ),
     key(
         "sandbox.templates",
         "Prepared mount namespaces kept, one per function version",
-        |c, v| Ok(c.sandbox.templates = number(v, 1, 65_536)?),
+        |c, v| put(&mut c.sandbox.templates, number(v, 1, 65_536)),
         |c| whole(c.sandbox.templates),
     ),
     key(
         "invoke.account_concurrency",
         "Concurrent executions of one account; more are answered with 429",
-        |c, v| Ok(c.invoke.account_concurrency = number(v, 1, 1_000_000)?),
+        |c, v| put(&mut c.invoke.account_concurrency, number(v, 1, 1_000_000)),
         |c| whole(c.invoke.account_concurrency),
+    ),
+    key(
+        "invoke.max_environments",
+        "Environments of all functions at once, idle ones included",
+        |c, v| put(&mut c.invoke.max_environments, number(v, 1, 1_000_000)),
+        |c| whole(c.invoke.max_environments),
     ),
     key(
         "invoke.idle_timeout_s",
         "How long an idle environment is kept, seconds",
-        |c, v| Ok(c.invoke.idle_timeout = seconds(v)?),
+        |c, v| put(&mut c.invoke.idle_timeout, seconds(v)),
         |c| whole(c.invoke.idle_timeout.as_secs()),
     ),
     key(
         "invoke.init_timeout_s",
         "How long an environment may initialize, seconds",
-        |c, v| Ok(c.invoke.init_timeout = seconds(v)?),
+        |c, v| put(&mut c.invoke.init_timeout, seconds(v)),
         |c| whole(c.invoke.init_timeout.as_secs()),
     ),
     key(
@@ -194,6 +206,10 @@ pub(super) fn from_text(key: &Key, text: &str) -> Result<Value, String> {
         Value::Integer(_) => match text.parse() {
             Ok(number) => Ok(Value::Integer(number)),
             Err(_) => Err(format!("{text:?} is no whole number")),
+        },
+        Value::Boolean(_) => match text.parse() {
+            Ok(answer) => Ok(Value::Boolean(answer)),
+            Err(_) => Err(format!("{text:?} is neither true nor false")),
         },
         Value::Array(_) => {
             let items = text
@@ -230,6 +246,20 @@ fn text(value: &Value) -> Result<&str, String> {
     value
         .as_str()
         .ok_or_else(|| format!("a text is expected, not {}", value.type_str()))
+}
+
+fn yes_or_no(value: &Value) -> Result<bool, String> {
+    let answer = value.as_bool();
+    answer.ok_or_else(|| format!("true or false is expected, not {}", value.type_str()))
+}
+
+fn owned(value: &Value) -> Result<String, String> {
+    text(value).map(str::to_owned)
+}
+
+fn put<T>(slot: &mut T, value: Result<T, String>) -> Result<(), String> {
+    *slot = value?;
+    Ok(())
 }
 
 fn parsed<T: std::str::FromStr<Err: ToString>>(value: &Value) -> Result<T, String> {

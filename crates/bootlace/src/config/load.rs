@@ -98,6 +98,11 @@ impl ConfigOptions {
 }
 
 impl Loaded {
+    /// Where a key's value came from.
+    pub(crate) fn origin_of(&self, path: &str) -> Origin {
+        self.origins.get(path).cloned().unwrap_or(Origin::Default)
+    }
+
     /// Every key, in the order of the tables.
     pub(crate) fn rows(&self) -> impl Iterator<Item = Row> {
         let default = Config::default();
@@ -399,6 +404,27 @@ mod tests {
             (key.set)(&mut config, &(key.show)(&Config::default())).expect(key.path);
             assert_eq!(config, Config::default(), "{}", key.path);
         }
+    }
+
+    #[test]
+    fn an_s3_endpoint_needs_its_keys() {
+        let endpoint = "store.s3_endpoint=http://127.0.0.1:9000";
+        refused(
+            "",
+            &[],
+            &[endpoint],
+            "`store.s3_endpoint` is set without its keys",
+        );
+        let keys = ["store.s3_access_key_id=a", "store.s3_secret_access_key=b"];
+        let all = [endpoint, keys[0], keys[1], "store.s3_path_style=false"];
+        assert!(
+            !load("", &[], &all)
+                .expect("valid")
+                .config
+                .store
+                .s3
+                .path_style
+        );
     }
 
     #[test]

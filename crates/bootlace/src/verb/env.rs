@@ -30,10 +30,7 @@ impl Env {
             None => endpoint_of(config.server.listen)?,
         };
         output::data(exports(&endpoint, &self.access_key_id, &config.server.region).as_bytes())?;
-        if let Some(warning) = installed_aws_cli()
-            .as_deref()
-            .and_then(|version| too_old(version))
-        {
+        if let Some(warning) = installed_aws_cli().as_deref().and_then(too_old) {
             output::note(warning);
         }
         Ok(Done::Well)

@@ -18,7 +18,7 @@ use crate::output::{self, Format};
 use crate::package;
 
 /// Any role is accepted; this one says that nobody assumes it.
-const PLACEHOLDER_ROLE: &str = "arn:aws:iam::000000000000:role/bootlace";
+pub(crate) const PLACEHOLDER_ROLE: &str = "arn:aws:iam::000000000000:role/bootlace";
 /// How long a function may take to become usable.
 const SETTLE: Duration = Duration::from_secs(60);
 
