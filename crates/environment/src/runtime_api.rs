@@ -102,7 +102,7 @@ async fn response(
         Ok(body) => Event::Response { id, body },
         Err(fault) => Event::Faulty { id, fault },
     };
-    settle(environment, event).await
+    accepted_or(environment.happen(event))
 }
 
 async fn error(
@@ -114,17 +114,7 @@ async fn error(
         Ok(body) => Event::Error { id, body },
         Err(fault) => Event::Faulty { id, fault },
     };
-    settle(environment, event).await
-}
-
-/// Passes an answer on. The caller's task is woken by it, and runs before this guest is told: the
-/// caller is who waits.
-async fn settle(environment: &Arc<Environment>, event: Event) -> Answer {
-    let verdict = environment.happen(event);
-    if verdict == Verdict::Accepted {
-        tokio::task::yield_now().await;
-    }
-    accepted_or(verdict)
+    accepted_or(environment.happen(event))
 }
 
 async fn init_error(environment: &Arc<Environment>, request: Request<Incoming>) -> Answer {

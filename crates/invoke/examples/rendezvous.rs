@@ -11,7 +11,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bootlace_invoke::{Dispatcher, DispatcherOptions, EnvironmentState, InvokeRequest};
+use bootlace_invoke::{Dispatcher, DispatcherOptions, InvokeRequest};
 use bootlace_sandbox::{Driver, ExitStatus, FakeDriver};
 use bootlace_store::record::{
     self, FunctionConfig, FunctionRecord, LastUpdate, Logging, PackageType, State,
@@ -34,64 +34,115 @@ fn main() -> Anything<()> {
     let rounds = std::env::args()
         .nth(1)
         .map_or(Ok(20), |text| text.parse())?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(compare(rounds))?;
-    // The guests' threads are in the middle of a read.
-    runtime.shutdown_background();
-    Ok(())
-}
-
-async fn compare(rounds: usize) -> Anything<()> {
-    let floor = Floor::start().await?;
-    let temp = tempfile::tempdir()?;
-    let ours = ours(temp.path()).await?;
-    let payload = Bytes::from(vec![b'1'; 100]);
-    let (mut floors, mut mine, mut tails) = (Vec::new(), Vec::new(), Vec::new());
+    let (ready, addresses) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let runtime = runtime.expect("a runtime");
+        runtime.block_on(async {
+            let temp = tempfile::tempdir().expect("a directory");
+            let floor = Floor::start().await.expect("the floor");
+            let ours = ours(temp.path()).await.expect("a dispatcher");
+            let mut addresses = Vec::new();
+            for back in [
+                Back::Floor(floor),
+                Back::Ours(Arc::clone(&ours)),
+                Back::Tail(ours),
+            ] {
+                addresses.push(front(back).await.expect("a listener"));
+            }
+            ready.send(addresses).expect("a client");
+            std::future::pending::<()>().await;
+        });
+    });
+    let addresses = addresses.recv()?;
+    let mut times = vec![Vec::new(); addresses.len()];
+    let mut clients = Vec::new();
+    for address in addresses {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        clients.push(BufReader::new(stream));
+    }
     for round in 0..=rounds {
-        for (which, into) in [&mut floors, &mut mine, &mut tails].into_iter().enumerate() {
+        for (client, times) in clients.iter_mut().zip(&mut times) {
             for _ in 0..BATCH {
-                // The guest is parked before the clock starts, as it is when a client calls.
-                while which == 0 && !floor.is_idle() || which > 0 && !is_idle(&ours) {
-                    tokio::task::yield_now().await;
-                }
                 let began = clock::now();
-                if which == 0 {
-                    floor.invoke(payload.clone()).await?;
-                } else {
-                    let request = request(payload.clone(), which == 2);
-                    let answer = ours.invoke(request).await?;
-                    assert_eq!(answer.payload, payload);
-                }
-                let took = clock::now() - began;
+                call(client)?;
                 if round > 0 {
-                    into.push(took);
+                    times.push(clock::now() - began);
                 }
             }
         }
     }
-    let [floor, mine, tails] = [floors, mine, tails].map(median);
-    let ratio = |time: Duration| time.as_secs_f64() / floor.as_secs_f64();
-    println!("floor              p50 {floor:>10.1?}");
-    println!("dispatcher         p50 {mine:>10.1?}  {:.2}x", ratio(mine));
-    println!(
-        "dispatcher, tail   p50 {tails:>10.1?}  {:.2}x",
-        ratio(tails)
-    );
+    let medians: Vec<Duration> = times.into_iter().map(median).collect();
+    for (name, time) in ["floor", "dispatcher", "dispatcher, with log tail"]
+        .iter()
+        .zip(&medians)
+    {
+        let ratio = time.as_secs_f64() / medians[0].as_secs_f64();
+        println!("{name:<26} p50 {time:>10.1?}  {ratio:.2}x");
+    }
     Ok(())
 }
 
-fn is_idle(dispatcher: &Dispatcher) -> bool {
-    let environments = dispatcher.environments();
-    environments
-        .iter()
-        .all(|one| one.state == EnvironmentState::Idle)
+fn call(client: &mut BufReader<TcpStream>) -> Anything<()> {
+    let request = [REQUEST.as_bytes(), &[b'1'; 100]].concat();
+    client.get_mut().write_all(&request)?;
+    let (_, body) = receive(client)?;
+    assert_eq!(body, [b'1'; 100]);
+    Ok(())
 }
+
+const REQUEST: &str = "POST /invoke HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n";
 
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
     times[times.len() / 2]
+}
+
+/// What is behind a front: the same few lines of HTTP for all.
+#[derive(Clone)]
+enum Back {
+    Floor(Arc<Floor>),
+    Ours(Arc<Dispatcher>),
+    Tail(Arc<Dispatcher>),
+}
+
+impl Back {
+    async fn invoke(&self, payload: Bytes) -> Bytes {
+        let (dispatcher, log_tail) = match self {
+            Self::Floor(floor) => return floor.invoke(payload).await.expect("an answer"),
+            Self::Ours(dispatcher) => (dispatcher, false),
+            Self::Tail(dispatcher) => (dispatcher, true),
+        };
+        let answer = dispatcher.invoke(request(payload, log_tail)).await;
+        answer.expect("an answer").payload
+    }
+}
+
+async fn front(back: Back) -> Anything<SocketAddr> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    bootlace_tasks::spawn(TASK, async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let _ = stream.set_nodelay(true);
+            let back = back.clone();
+            let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+                let back = back.clone();
+                async move {
+                    let body = request.into_body().collect().await?.to_bytes();
+                    Ok::<_, hyper::Error>(Response::new(Full::new(back.invoke(body).await)))
+                }
+            });
+            bootlace_tasks::spawn(TASK, async move {
+                let io = hyper_util::rt::TokioIo::new(stream);
+                let server = hyper::server::conn::http1::Builder::new();
+                let _ = server.serve_connection(io, service).await;
+            });
+        }
+    });
+    Ok(address)
 }
 
 fn request(payload: Bytes, log_tail: bool) -> InvokeRequest {
@@ -143,10 +194,6 @@ impl Floor {
         });
         std::thread::spawn(move || guest(address));
         Ok(floor)
-    }
-
-    fn is_idle(&self) -> bool {
-        self.state.lock().expect("unpoisoned").parked.is_some()
     }
 
     async fn invoke(&self, payload: Bytes) -> Anything<Bytes> {

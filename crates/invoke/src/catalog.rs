@@ -29,6 +29,8 @@ pub(crate) struct Function {
     pub(crate) readiness: Readiness,
     pub(crate) allowance: Arc<Allowance>,
     pub(crate) fleet: Arc<Fleet>,
+    /// The revision of the record that this was read from.
+    rev: Rev,
     /// As text, without a qualifier and with `:$LATEST`.
     pub(crate) arn: Bytes,
     pub(crate) latest_arn: Bytes,
@@ -112,8 +114,8 @@ impl Catalog {
                 .await?;
             // Later pages may be newer than the first; what changed between is seen again.
             from.get_or_insert(page.rev);
-            for Entry { key, value, .. } in page.entries {
-                self.apply(&key, Some(&value));
+            for Entry { key, value, rev } in page.entries {
+                self.apply(&key, Some(&value), rev);
                 seen.push(key);
             }
             if !page.more {
@@ -131,8 +133,8 @@ impl Catalog {
         let mut watch = store.kv.watch(record::FUNCTIONS, from);
         loop {
             if let Ok(changes) = watch.next().await {
-                for Change { key, value, .. } in &changes {
-                    self.apply(key, value.as_deref());
+                for Change { key, value, rev } in &changes {
+                    self.apply(key, value.as_deref(), *rev);
                 }
                 self.applied.send_replace(watch.position());
                 continue;
@@ -151,23 +153,27 @@ impl Catalog {
         }
     }
 
-    fn apply(&self, key: &Key, value: Option<&[u8]>) {
+    fn apply(&self, key: &Key, value: Option<&[u8]>, rev: Rev) {
         let Some(arn) = record::function_of_key(key) else {
             tracing::error!(%key, "a function's key cannot be read");
             return;
         };
+        let old = self.find(&arn.scope, &arn.name);
+        if old.as_ref().is_some_and(|old| old.rev >= rev) {
+            // A scan saw it already.
+            return;
+        }
         let Some(value) = value else {
             return self.remove(&arn);
         };
         match serde_json::from_slice::<FunctionRecord>(value) {
-            Ok(record) => self.put(arn, record),
+            Ok(record) => self.put(&arn, record, rev, old),
             Err(error) => tracing::error!(%key, %error, "a function's record cannot be read"),
         }
     }
 
-    fn put(&self, arn: FunctionArn, record: FunctionRecord) {
-        let FunctionArn { scope, name, .. } = &arn;
-        let old = self.find(scope, name);
+    fn put(&self, arn: &FunctionArn, record: FunctionRecord, rev: Rev, old: Option<Arc<Function>>) {
+        let FunctionArn { scope, name, .. } = arn;
         let allowance = match &old {
             Some(old) => Arc::clone(&old.allowance),
             None => Arc::new(Allowance::new(self.account(scope))),
@@ -181,11 +187,12 @@ impl Catalog {
         };
         let fleet = match &old {
             Some(old) if same_environment(&old.config, &config) => Arc::clone(&old.fleet),
-            _ => Fleet::new(&self.fleets, environment_spec(&arn, &config), &config),
+            _ => Fleet::new(&self.fleets, environment_spec(arn, &config), &config),
         };
         let function = Arc::new(Function {
             readiness: readiness(&config),
             config,
+            rev,
             allowance,
             arn: Bytes::from(arn.to_string()),
             latest_arn: Bytes::from(

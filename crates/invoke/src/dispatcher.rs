@@ -32,6 +32,8 @@ const DESTROY_WAIT: Duration = Duration::from_secs(5);
 /// An environment can end between the moment it is leased and the moment it is invoked; so often
 /// another is tried.
 const ATTEMPTS: usize = 8;
+/// Idle environments are looked at less often than busy ones.
+const LOOKS_PER_SWEEP: u64 = 5;
 const UNHANDLED: &str = "Unhandled";
 
 /// How the dispatcher works.
@@ -74,6 +76,7 @@ pub struct StartError(#[from] bootlace_store::StoreError);
 pub struct Dispatcher {
     catalog: Arc<Catalog>,
     registry: Arc<Registry>,
+    fleets: Arc<Fleets>,
     metrics: Metrics,
     draining: AtomicBool,
     tasks: Mutex<Vec<JoinHandle<Option<()>>>>,
@@ -113,7 +116,7 @@ impl Dispatcher {
         let follow = Arc::clone(&catalog).follow(store, from);
         let sample = sample(
             Arc::clone(&registry),
-            fleets,
+            Arc::clone(&fleets),
             metrics.clone(),
             options.idle_timeout,
         );
@@ -124,6 +127,7 @@ impl Dispatcher {
         Ok(Arc::new(Self {
             catalog,
             registry,
+            fleets,
             metrics,
             draining: AtomicBool::new(false),
             tasks: Mutex::new(tasks),
@@ -222,10 +226,10 @@ impl Dispatcher {
         if tokio::time::timeout(limit, idle).await.is_err() {
             tracing::warn!("invocations still run at the end of the drain; they are ended");
         }
-        self.registry.shut_down_all();
+        self.fleets.close();
         let gone = async {
             while self.registry.count() > 0 {
-                // Also those that were starting meanwhile.
+                // Again, for those that were just starting.
                 self.registry.shut_down_all();
                 tokio::time::sleep(DRAIN_POLL).await;
             }
@@ -421,9 +425,12 @@ async fn sample(
 ) {
     let mut tick = tokio::time::interval(limits::SAMPLE_PERIOD);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
+    for look in 0_u64.. {
         tick.tick().await;
         registry.look();
+        if look % LOOKS_PER_SWEEP != 0 {
+            continue;
+        }
         metrics.environments(registry.counts());
         if let Some(since) = clock::now().checked_sub(idle_timeout) {
             fleets.expire(since);

@@ -46,6 +46,12 @@ impl Fleets {
         }
     }
 
+    /// No environment is started any more.
+    pub(crate) fn close(&self) {
+        self.room.close();
+        self.creating.close();
+    }
+
     /// Ends the environment that has been idle longest, of whatever function.
     fn evict_one(&self) -> bool {
         let age = |fleet: &Arc<Fleet>| fleet.lock().oldest().map(IdleLease::since);
