@@ -16,6 +16,8 @@ use crate::{
 };
 
 mod dialect;
+#[cfg(test)]
+mod failures;
 mod inbox;
 mod member;
 mod readers;
@@ -62,14 +64,19 @@ impl SqlStore {
                 dialect::FORMAT
             )),
         })?;
+        Self::start(connection, path, clock).map_err(|error| failed(&error))
+    }
+
+    fn start(
+        connection: rusqlite::Connection,
+        path: &Path,
+        clock: StoreClock,
+    ) -> Result<Self, Box<dyn std::error::Error>> {
         let inbox = Arc::new(Inbox::new());
-        let writer = Writer::new(connection, Arc::clone(&inbox), clock.clone());
-        let writer = writer.map_err(|error| failed(&error))?;
+        let writer = Writer::new(connection, Arc::clone(&inbox), clock.clone())?;
         let hub = Arc::clone(writer.hub());
         let thread = std::thread::Builder::new().name("store-writer".to_owned());
-        let thread = thread
-            .spawn(move || writer.run())
-            .map_err(|error| failed(&error))?;
+        let thread = thread.spawn(move || writer.run())?;
         let shared = Shared {
             inbox,
             writer: Mutex::new(Some(thread)),

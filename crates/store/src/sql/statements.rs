@@ -106,14 +106,21 @@ pub(super) fn changes(
     Ok((found, true))
 }
 
-pub(super) fn forget(connection: &Connection, up_to: u64) -> Result<()> {
-    connection.execute("DELETE FROM changes WHERE rev <= ?1", [signed(up_to)])?;
-    Ok(())
+/// Drops old changes; gives how many bytes they were.
+pub(super) fn forget(connection: &Connection, up_to: u64) -> Result<u64> {
+    let bytes = history_bytes(connection, up_to)?;
+    let mut forget = connection.prepare_cached("DELETE FROM changes WHERE rev <= ?1")?;
+    forget.execute([signed(up_to)])?;
+    Ok(bytes)
 }
 
-pub(super) fn history_bytes(connection: &Connection) -> Result<u64> {
-    let sum = "SELECT COALESCE(SUM(LENGTH(value)), 0) FROM changes";
-    connection.query_row(sum, [], |row| number(row, 0))
+/// The size of the changes up to a revision, as the writer counts it when they are made.
+pub(super) fn history_bytes(connection: &Connection, up_to: u64) -> Result<u64> {
+    let mut sum = connection.prepare_cached(
+        "SELECT COALESCE(SUM(LENGTH(key) + COALESCE(LENGTH(value), 0)), 0) FROM changes
+         WHERE rev <= ?1",
+    )?;
+    sum.query_row([signed(up_to)], |row| number(row, 0))
 }
 
 pub(super) fn scan(
@@ -126,11 +133,14 @@ pub(super) fn scan(
         rev: Rev(Counters::read(connection)?.rev),
         ..Page::default()
     };
-    let mut query = connection.prepare_cached(
-        "SELECT key, value, rev FROM documents WHERE key >= ?1 AND key > ?2 ORDER BY key",
-    )?;
-    // A key is never empty, so the empty text is before all of them.
-    let mut rows = query.query([prefix, after.map_or("", Key::as_str)])?;
+    // One lower bound: of two, the database might search by the one that is far before the prefix.
+    let after = after.map(Key::as_str).filter(|after| *after >= prefix);
+    let sql = match after {
+        Some(_) => "SELECT key, value, rev FROM documents WHERE key > ?1 ORDER BY key",
+        None => "SELECT key, value, rev FROM documents WHERE key >= ?1 ORDER BY key",
+    };
+    let mut query = connection.prepare_cached(sql)?;
+    let mut rows = query.query([after.unwrap_or(prefix)])?;
     let mut bytes = 0;
     while let Some(row) = rows.next()? {
         if !row.get_ref(0)?.as_str()?.starts_with(prefix) {
@@ -280,7 +290,9 @@ pub(super) fn trim_dead(connection: &Connection, keep: u64) -> Result<()> {
 
 /// Events leased in the store's former life are due again: nobody holds their tokens any more.
 pub(super) fn release_leases(connection: &Connection) -> Result<()> {
-    let sql = "UPDATE events SET state = 0, due_ms = enqueued_ms WHERE state = 1";
+    // The first condition lets the index of living events answer; their bodies stay unread.
+    let sql = "UPDATE events SET state = 0, due_ms = enqueued_ms
+               WHERE id IN (SELECT id FROM events WHERE state < 2 AND state = 1)";
     connection.execute(sql, [])?;
     Ok(())
 }

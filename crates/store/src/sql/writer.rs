@@ -11,6 +11,9 @@ use super::statements::{self, Counters};
 use crate::watch::{Commit, Hub};
 use crate::{Rev, StoreClock};
 
+/// Commits that the history may be over its limit before it is cut back.
+const FORGET_AT_ONCE: u64 = 64;
+
 /// The one thread that writes. Everything that waits when it is free becomes one transaction with
 /// one fsync; each member has a savepoint, so that one that fails does not take the others along.
 #[derive(Debug)]
@@ -36,7 +39,7 @@ impl Writer {
         let log_bytes = dialect::watch_log(&mut connection)?;
         statements::release_leases(&connection)?;
         let hub = Hub::new(Rev(Counters::read(&connection)?.rev));
-        let history_bytes = statements::history_bytes(&connection)?;
+        let history_bytes = statements::history_bytes(&connection, u64::MAX)?;
         let queued = statements::queued(&connection)?;
         let log_pending = true;
         Ok(Self {
@@ -155,7 +158,7 @@ impl Writer {
     fn recover(&mut self) {
         let read = || -> rusqlite::Result<_> {
             let rev = Counters::read(&self.connection)?.rev;
-            let history = statements::history_bytes(&self.connection)?;
+            let history = statements::history_bytes(&self.connection, u64::MAX)?;
             Ok((rev, history, statements::queued(&self.connection)?))
         };
         match read() {
@@ -179,19 +182,20 @@ fn settle(
     let added: usize = draft.commits.iter().map(Commit::bytes).sum();
     let mut history = history_bytes.saturating_add(u64::try_from(added).unwrap_or(u64::MAX));
     let Counters { rev, compacted, .. } = draft.counters;
+    let keep = limits::WATCH_HISTORY_COMMITS;
     let kept = rev - compacted;
-    // A quarter at a time, so that not every commit has to delete.
-    let too_many = kept > limits::WATCH_HISTORY_COMMITS + limits::WATCH_HISTORY_COMMITS / 4;
-    let too_large = history > limits::WATCH_HISTORY_BYTES;
-    if too_many || too_large {
-        let keep = if too_large {
-            kept / 2
-        } else {
-            limits::WATCH_HISTORY_COMMITS
-        };
-        draft.counters.compacted = rev - keep;
-        statements::forget(transaction, draft.counters.compacted)?;
-        history = statements::history_bytes(transaction)?;
+    // Some at a time, so that not every group has to delete.
+    let forget = if history > limits::WATCH_HISTORY_BYTES {
+        kept / 2
+    } else if kept >= keep + FORGET_AT_ONCE {
+        kept - keep
+    } else {
+        0
+    };
+    if forget > 0 {
+        draft.counters.compacted += forget;
+        let forgotten = statements::forget(transaction, draft.counters.compacted)?;
+        history = history.saturating_sub(forgotten);
     }
     if draft.died {
         statements::trim_dead(transaction, limits::EVENTS_DEAD)?;

@@ -1,10 +1,7 @@
 //! One suite, every back end.
-#![allow(clippy::disallowed_methods, reason = "tests spawn freely")]
 
-mod suite;
-
+use crate::suite::Subject;
 use bootlace_store::{AnyStore, MemStore, SqlStore, StoreClock};
-use suite::Subject;
 
 const START_MS: u64 = 1_700_000_000_000;
 
@@ -35,13 +32,13 @@ macro_rules! conformance {
         mod sqlite_store {
             $($(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
-                super::suite::$part::$test(super::sqlite()).await;
+                crate::suite::$part::$test(crate::conformance::sqlite()).await;
             })*)*
         }
         mod memory_store {
             $($(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
-                super::suite::$part::$test(super::memory()).await;
+                crate::suite::$part::$test(crate::conformance::memory()).await;
             })*)*
         }
     };
@@ -81,8 +78,8 @@ mod differences {
     use bootlace_store::{CommitError, Expect, Fault, MemStore, Rev, StoreClock};
     use bootlace_types::limits;
 
-    use super::suite::{key, now, only_if, put, value, watching};
     use super::{AnyStore, memory, sqlite};
+    use crate::suite::{key, now, only_if, put, value, watching};
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn sqlite_remembers_more_than_its_ring() {

@@ -1,17 +1,15 @@
 //! Zip archives from strangers: what is taken becomes exactly its tree, and what is refused leaves
 //! nothing, inside the directory or out of it.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::support::{EXECUTABLE, Entry, FILE, FOLDER, LINK, entry, file, link, zip};
 use bootlace_store::{IngestError, Store};
 use bootlace_types::limits;
 use bytes::Bytes;
-use support::{EXECUTABLE, Entry, FILE, FOLDER, LINK, entry, file, link, zip};
 
 const MAX: u64 = 1 << 20;
 

@@ -1,17 +1,15 @@
 //! The data directory, blobs, trees and garbage, on a real file system.
 
-mod support;
-
 use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::support::{EXECUTABLE, entry, file, link, zip};
 use bootlace_store::{AnyStore, DataDir, Key, Store, Txn, blob_file, sha256};
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
-use support::{EXECUTABLE, entry, file, link, zip};
 
 const MAX: u64 = 1 << 20;
 const NO_GRACE: Duration = Duration::ZERO;
