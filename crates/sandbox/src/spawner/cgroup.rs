@@ -149,9 +149,18 @@ impl Cgroups {
         let memory = limits.memory_bytes.to_string();
         let processes = limits.processes.to_string();
         if let Some(hierarchy) = &self.v1_memory {
-            hierarchy.write(group, "memory.limit_in_bytes", &memory)?;
-            // Where swap is accounted; the limit above must be there first.
-            hierarchy.write_if_present(group, "memory.memsw.limit_in_bytes", &memory)?;
+            const PLAIN: &str = "memory.limit_in_bytes";
+            const WITH_SWAP: &str = "memory.memsw.limit_in_bytes";
+            // The limit with swap may never be the lower one, so a group that is used again with
+            // more memory than before needs it raised first, and with less lowered last.
+            let written = hierarchy.write(group, PLAIN, &memory);
+            if written.as_ref().err().and_then(io::Error::raw_os_error) == Some(libc::EINVAL) {
+                hierarchy.write_if_present(group, WITH_SWAP, &memory)?;
+                hierarchy.write(group, PLAIN, &memory)?;
+            } else {
+                written?;
+                hierarchy.write_if_present(group, WITH_SWAP, &memory)?;
+            }
         }
         if let Some(hierarchy) = &self.v1_pids {
             hierarchy.write(group, "pids.max", &processes)?;
