@@ -159,6 +159,31 @@ impl Server {
         text(&reply.body)
     }
 
+    /// Waits until no environment is at work: then the next invocation finds a warm one.
+    pub(crate) fn await_idle(&self) {
+        eventually("every environment is idle", || {
+            let reply = self.request("GET", "/bootlace/v1/environments", &[], b"");
+            let environments = reply.json();
+            let environments = environments["environments"].as_array().expect("a list");
+            environments
+                .iter()
+                .all(|environment| environment["state"] == "idle")
+        });
+    }
+
+    /// Waits until an environment of the function is at work.
+    pub(crate) fn await_running(&self, name: &str) {
+        eventually("the invocation runs", || {
+            let reply = self.request("GET", "/bootlace/v1/environments", &[], b"");
+            let environments = reply.json();
+            let environments = environments["environments"].as_array().expect("a list");
+            environments.iter().any(|environment| {
+                let arn = environment["function_arn"].as_str().unwrap_or("");
+                arn.ends_with(&format!(":{name}")) && environment["state"] == "running"
+            })
+        });
+    }
+
     pub(crate) fn invoke(&self, name: &str, script: &str) -> Reply {
         invoke(&self.address, name, script).expect("an answer")
     }
@@ -172,9 +197,12 @@ impl Drop for Server {
 }
 
 /// A runtime that runs the event, a JSON string, as a shell script and answers with its output. It
-/// speaks HTTP by bash's own means, so that hundreds of them are cheap.
+/// speaks HTTP by bash's own means, so that hundreds of them are cheap; `echo` sends a whole request
+/// at once, where `printf` would send each line by itself and wait for the kernel in between.
 pub(crate) const SHELL: &str = r#"#!/bin/bash
 exec 3<>"/dev/tcp/${AWS_LAMBDA_RUNTIME_API/://}" || exit 1
+api=/2018-06-01/runtime/invocation
+end=$'\r\n'
 receive() {
     local line length=0
     read -r -u 3 line || exit 1
@@ -187,13 +215,12 @@ receive() {
     IFS= LC_ALL=C read -r -N "$length" -u 3 body
 }
 while :; do
-    printf 'GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: runtime\r\n\r\n' >&3
+    echo -n "GET $api/next HTTP/1.1${end}Host: runtime$end$end" >&3
     receive
     script=${body:1:-1}
     script=${script//\\\"/\"}
     answer=$(eval "$script")
-    printf 'POST /2018-06-01/runtime/invocation/%s/response HTTP/1.1\r\nHost: runtime\r\nContent-Length: %d\r\n\r\n%s' \
-        "$id" "${#answer}" "$answer" >&3
+    echo -n "POST $api/$id/response HTTP/1.1${end}Host: runtime${end}Content-Length: ${#answer}$end$end$answer" >&3
     receive
 done
 "#;

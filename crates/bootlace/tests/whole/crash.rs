@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::common::{SHELL, Server, descendants, eventually, text, traces_on_host, zip_of};
+use crate::common::{SHELL, Server, text, traces_on_host, zip_of};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::json;
@@ -32,7 +32,7 @@ struct Acknowledged {
 fn nothing_acknowledged_is_lost_and_nothing_running_is_left() {
     let directory = tempfile::tempdir().expect("a directory");
     let acknowledged = Mutex::new(Acknowledged::default());
-    let mut moment = fastrand_like(directory.path());
+    let mut moment = seed(directory.path());
     for round in 0..ROUNDS {
         let server = Server::start(directory.path());
         let before = acknowledged.lock().expect("a lock").functions.len();
@@ -57,7 +57,7 @@ fn nothing_acknowledged_is_lost_and_nothing_running_is_left() {
             .skip(before.saturating_sub(1))
             .collect();
         everything_is_there(&server, &acknowledged, &fresh);
-        clean(&server, directory.path());
+        clean(directory.path());
         assert_eq!(server.terminate().code(), Some(0));
         assert_eq!(
             traces_on_host(directory.path()),
@@ -73,13 +73,15 @@ fn nothing_acknowledged_is_lost_and_nothing_running_is_left() {
 }
 
 /// Any seed will do; the directory's random name is one, and shows in a failure's output.
-fn fastrand_like(directory: &Path) -> u64 {
+fn seed(directory: &Path) -> u64 {
     println!("seeded by {}", directory.display());
     directory
         .as_os_str()
         .as_encoded_bytes()
         .iter()
-        .fold(7, |seed, byte| seed * 31 + u64::from(*byte))
+        .fold(7, |seed, byte| {
+            seed.wrapping_mul(31).wrapping_add(u64::from(*byte))
+        })
 }
 
 /// Publishes layers and creates functions until the server is gone.
@@ -177,27 +179,25 @@ fn everything_is_there(
     }
 }
 
-/// The host holds what this server needs, and nothing of the one that was killed.
-fn clean(server: &Server, data_dir: &Path) {
-    let reset = server.request("GET", "/bootlace/v1/environments", &[], b"");
-    assert_eq!(reset.status, 200);
-    eventually("the processes below the server are its own", || {
-        descendants(server.pid())
-            .iter()
-            .all(|process| process.lives())
-    });
-    for entry in walk(data_dir) {
-        let name = entry
+/// No half-written file is left of the server that was killed. Its processes are gone already
+/// ([`Server::kill`] waits for that); its mounts and cgroups are looked for when this one has ended.
+fn clean(data_dir: &Path) {
+    let staged = walk(&data_dir.join("trees/staging"));
+    assert_eq!(staged, Vec::<PathBuf>::new());
+    for file in walk(&data_dir.join("blobs"))
+        .iter()
+        .filter(|path| path.is_file())
+    {
+        let name = file
             .file_name()
             .and_then(|name| name.to_str())
             .unwrap_or("");
-        let left_over =
-            name.ends_with(".tmp") || name.starts_with(".tmp") || name.contains("staging-");
-        assert!(!left_over, "{}", entry.display());
+        let digest = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        assert!(digest, "{}", file.display());
     }
 }
 
-fn walk(directory: &Path) -> Vec<std::path::PathBuf> {
+fn walk(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         found.push(entry.path());

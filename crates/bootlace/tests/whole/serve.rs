@@ -74,7 +74,7 @@ fn a_running_invocation_finishes_after_sigterm() {
     let address = server.address.clone();
     let call =
         std::thread::spawn(move || crate::common::invoke(&address, "slow", "sleep 1; echo done"));
-    await_running(&server, "slow");
+    server.await_running("slow");
     server.signal(Signal::TERM);
     let reply = call.join().expect("a thread").expect("an answer");
     assert_eq!((reply.status, text(&reply.body).trim()), (200, "done"));
@@ -89,7 +89,7 @@ fn a_second_signal_ends_it_at_once() {
     server.create_function("endless", SHELL, json!({}));
     let address = server.address.clone();
     let call = std::thread::spawn(move || crate::common::invoke(&address, "endless", "sleep 50"));
-    await_running(&server, "endless");
+    server.await_running("endless");
     let family = descendants(server.pid());
     server.signal(Signal::TERM);
     let start = Instant::now();
@@ -107,14 +107,5 @@ fn a_second_signal_ends_it_at_once() {
     let _ = call.join().expect("a thread");
     eventually("no process is left", || {
         family.iter().all(|process| !process.lives())
-    });
-}
-
-/// The admin API shows an environment of the function that is invoking.
-fn await_running(server: &Server, name: &str) {
-    eventually("the invocation runs", || {
-        let reply = server.request("GET", "/bootlace/v1/environments", &[], b"");
-        let shown = text(&reply.body).to_lowercase();
-        shown.contains(name) && shown.contains("running")
     });
 }
