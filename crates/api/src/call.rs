@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::body::Held;
 use crate::error::ApiError;
 use crate::service::Shared;
+use crate::wire::object::Object;
 
 /// One request to one operation, taken apart.
 pub(crate) struct Call {
@@ -71,7 +72,8 @@ impl Call {
         } else {
             &held.bytes
         };
-        serde_json::from_slice(text).map_err(|error| {
+        let parsed = serde_json::from_slice::<Object<T>>(text);
+        parsed.map(|object| object.0).map_err(|error| {
             let reason: String = error.to_string().chars().take(256).collect();
             ApiError::serialization(format!("Could not parse request body into json: {reason}"))
         })

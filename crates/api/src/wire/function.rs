@@ -12,13 +12,14 @@ use sha2::{Digest as _, Sha256};
 
 use super::code::Code;
 use super::date;
+use super::object::Object;
 use super::settings::Settings;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct CreateFunction {
     function_name: Option<String>,
-    code: Option<Code>,
+    code: Option<Object<Code>>,
     #[serde(flatten)]
     settings: Settings,
     package_type: Option<String>,
@@ -33,7 +34,7 @@ impl CreateFunction {
     pub(crate) fn command(self) -> control::CreateFunction {
         control::CreateFunction {
             function_name: self.function_name,
-            code: self.code.map(Code::source),
+            code: self.code.map(|Object(code)| code.source()),
             settings: self.settings.settings(),
             package_type: self.package_type,
             architectures: self.architectures,

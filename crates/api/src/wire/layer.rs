@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::code::Code;
 use super::date;
+use super::object::Object;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct PublishLayerVersion {
     description: Option<String>,
-    content: Option<Code>,
+    content: Option<Object<Code>>,
     compatible_architectures: Option<Vec<String>>,
     compatible_runtimes: Option<Vec<String>>,
     license_info: Option<String>,
@@ -23,7 +24,7 @@ impl PublishLayerVersion {
         control::PublishLayerVersion {
             layer_name: layer_name.to_owned(),
             description: self.description,
-            content: self.content.map(Code::source),
+            content: self.content.map(|Object(code)| code.source()),
             compatible_architectures: self.compatible_architectures,
             compatible_runtimes: self.compatible_runtimes,
             license_info: self.license_info,

@@ -7,6 +7,7 @@ pub(crate) mod blob;
 pub(crate) mod code;
 pub(crate) mod function;
 pub(crate) mod layer;
+pub(crate) mod object;
 pub(crate) mod settings;
 
 use chrono::{DateTime, Utc};

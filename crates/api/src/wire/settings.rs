@@ -4,6 +4,8 @@ use bootlace_control as control;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::object::Object;
+
 /// What CreateFunction and UpdateFunctionConfiguration have in common.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -14,16 +16,16 @@ pub(crate) struct Settings {
     description: Option<String>,
     timeout: Option<i64>,
     memory_size: Option<i64>,
-    vpc_config: Option<VpcConfig>,
-    environment: Option<Environment>,
-    dead_letter_config: Option<DeadLetterConfig>,
+    vpc_config: Option<Object<VpcConfig>>,
+    environment: Option<Object<Environment>>,
+    dead_letter_config: Option<Object<DeadLetterConfig>>,
     #[serde(rename = "KMSKeyArn")]
     kms_key_arn: Option<String>,
-    tracing_config: Option<TracingConfig>,
+    tracing_config: Option<Object<TracingConfig>>,
     layers: Option<Vec<String>>,
-    ephemeral_storage: Option<EphemeralStorage>,
-    snap_start: Option<SnapStart>,
-    logging_config: Option<LoggingConfig>,
+    ephemeral_storage: Option<Object<EphemeralStorage>>,
+    snap_start: Option<Object<SnapStart>>,
+    logging_config: Option<Object<LoggingConfig>>,
     file_system_configs: Option<Vec<IgnoredAny>>,
     image_config: Option<IgnoredAny>,
     tenancy_config: Option<IgnoredAny>,
@@ -97,28 +99,36 @@ impl Settings {
             description: self.description,
             timeout_s: self.timeout,
             memory_mb: self.memory_size,
-            vpc: self.vpc_config.map(|vpc| control::VpcSettings {
+            vpc: self.vpc_config.map(|Object(vpc)| control::VpcSettings {
                 subnet_ids: vpc.subnet_ids,
                 security_group_ids: vpc.security_group_ids,
                 ipv6: vpc.ipv6_allowed_for_dual_stack.unwrap_or(false),
             }),
             environment: self
                 .environment
-                .map(|environment| control::EnvironmentSettings {
+                .map(|Object(environment)| control::EnvironmentSettings {
                     variables: environment.variables,
                 }),
-            dead_letter_target: self.dead_letter_config.and_then(|config| config.target_arn),
+            dead_letter_target: self
+                .dead_letter_config
+                .and_then(|Object(config)| config.target_arn),
             kms_key_arn: self.kms_key_arn,
-            tracing_mode: self.tracing_config.and_then(|config| config.mode),
+            tracing_mode: self.tracing_config.and_then(|Object(config)| config.mode),
             layers: self.layers,
-            ephemeral_storage_mb: self.ephemeral_storage.and_then(|storage| storage.size),
-            snap_start: self.snap_start.and_then(|snap_start| snap_start.apply_on),
-            logging: self.logging_config.map(|logging| control::LoggingSettings {
-                format: logging.log_format,
-                group: logging.log_group,
-                application_level: logging.application_log_level,
-                system_level: logging.system_log_level,
-            }),
+            ephemeral_storage_mb: self
+                .ephemeral_storage
+                .and_then(|Object(storage)| storage.size),
+            snap_start: self
+                .snap_start
+                .and_then(|Object(snap_start)| snap_start.apply_on),
+            logging: self
+                .logging_config
+                .map(|Object(logging)| control::LoggingSettings {
+                    format: logging.log_format,
+                    group: logging.log_group,
+                    application_level: logging.application_log_level,
+                    system_level: logging.system_log_level,
+                }),
             not_built,
         }
     }
