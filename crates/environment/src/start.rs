@@ -124,6 +124,7 @@ async fn provision<P>(
     })?;
     let listener = TcpListener::from_std(listener)
         .map_err(|error| platform("cannot listen in the sandbox", &error))?;
+    let known_as = program.to_string_lossy().into_owned();
     let process = runtime_process(environment, &sandbox, program);
     environment.sandbox_ready(clock::now().saturating_duration_since(began));
     environment.happen(Event::Started);
@@ -133,7 +134,11 @@ async fn provision<P>(
         .lock()
         .unwrap_or_else(PoisonError::into_inner) = Some(sandbox);
     let process = spawned.map_err(|error| match error {
-        SpawnError::Exec { program, errno } => Failure::Exec { program, errno },
+        // The path that the code's author knows, whatever the driver made of it.
+        SpawnError::Exec { errno, .. } => Failure::Exec {
+            program: known_as,
+            errno,
+        },
         SpawnError::Sandbox(error) => platform("cannot start the runtime", &error),
     })?;
     let attached = environment.log.attach(process.output);
