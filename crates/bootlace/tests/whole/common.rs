@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -84,12 +85,8 @@ impl Server {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id())
-            .ok()
-            .and_then(Pid::from_raw)
-            .expect("a pid");
         // A server that has ended but is not waited for is still there to be signalled.
-        kill_process(pid, signal).expect("the server's process");
+        kill(self.child.id(), signal);
     }
 
     /// Its end, if it has come already.
@@ -119,9 +116,22 @@ impl Server {
         let family = descendants(self.child.id());
         self.signal(Signal::KILL);
         self.wait();
-        eventually("every process of the server is gone", || {
-            family.iter().all(|process| !process.lives())
-        });
+        all_end(&family);
+    }
+
+    /// kill -9 of the server and of its spawner, which then cannot tidy up.
+    pub(crate) fn kill_with_spawner(mut self) {
+        let family = descendants(self.child.id());
+        self.signal(Signal::STOP);
+        for process in family
+            .iter()
+            .filter(|process| process.parent == self.child.id())
+        {
+            kill(process.pid, Signal::KILL);
+        }
+        self.signal(Signal::KILL);
+        self.wait();
+        all_end(&family);
     }
 
     pub(crate) fn request(
@@ -333,6 +343,20 @@ pub(crate) fn zip_of(name: &str, content: &str) -> Vec<u8> {
     zip.finish().expect("a zip").into_inner()
 }
 
+pub(crate) fn kill(pid: u32, signal: Signal) {
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(Pid::from_raw)
+        .expect("a pid");
+    kill_process(pid, signal).expect("the process is there");
+}
+
+fn all_end(family: &[Process]) {
+    eventually("every process of the server is gone", || {
+        family.iter().all(|process| !process.lives())
+    });
+}
+
 /// Waits for a condition.
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
@@ -425,6 +449,23 @@ fn mounts_of(kind: &str) -> Vec<String> {
     of_kind.collect()
 }
 
+/// With their inodes: a cgroup that is made anew under an old name is another one.
+fn cgroups_in(directory: &Path, found: &mut Vec<String>) {
+    let Ok(metadata) = fs::metadata(directory) else {
+        return;
+    };
+    found.push(format!(
+        "cgroup {} ({})",
+        directory.display(),
+        metadata.ino()
+    ));
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            cgroups_in(&entry.path(), found);
+        }
+    }
+}
+
 fn find_directories(root: &Path, part: &str, found: &mut Vec<String>) {
     let Ok(entries) = fs::read_dir(root) else {
         return;
@@ -432,7 +473,7 @@ fn find_directories(root: &Path, part: &str, found: &mut Vec<String>) {
     for entry in entries.flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             if entry.file_name().to_string_lossy().contains(part) {
-                found.push(format!("cgroup {}", entry.path().display()));
+                cgroups_in(&entry.path(), found);
             } else {
                 find_directories(&entry.path(), part, found);
             }

@@ -44,12 +44,23 @@ fn nothing_acknowledged_is_lost_and_nothing_running_is_left() {
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1);
             std::thread::sleep(Duration::from_millis(100 + (moment >> 33) % 500));
-            server.kill();
+            match round % 2 {
+                0 => server.kill(),
+                _ => server.kill_with_spawner(),
+            }
             stop.store(true, Ordering::Relaxed);
             writer.join().expect("the writer");
             caller.join().expect("the caller");
         });
+        let old = traces_on_host(directory.path());
         let server = Server::start(directory.path());
+        let mut kept = traces_on_host(directory.path());
+        kept.retain(|trace| old.contains(trace));
+        assert_eq!(
+            kept,
+            Vec::<String>::new(),
+            "of the life before, round {round}"
+        );
         let acknowledged = acknowledged.lock().expect("a lock");
         let fresh: Vec<_> = acknowledged
             .functions

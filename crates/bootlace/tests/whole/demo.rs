@@ -5,8 +5,8 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use crate::common::{Server, bootlace, descendants, eventually, text};
-use rustix::process::{Pid, Signal, kill_process};
+use crate::common::{Server, bootlace, descendants, eventually, kill, text};
+use rustix::process::Signal;
 
 #[test]
 fn the_demo_shows_everything_and_leaves_nothing() {
@@ -55,11 +55,7 @@ fn an_interrupted_demo_leaves_nothing() {
     notes.read_line(&mut line).expect("a first note");
     assert!(line.contains("a server listens"), "{line}");
     let family = descendants(child.id());
-    let pid = i32::try_from(child.id())
-        .ok()
-        .and_then(Pid::from_raw)
-        .expect("a pid");
-    kill_process(pid, Signal::INT).expect("it lives");
+    kill(child.id(), Signal::INT);
     assert_eq!(child.wait().expect("ends").code(), Some(130));
     eventually("no process is left", || {
         family.iter().all(|process| !process.lives())
