@@ -18,8 +18,9 @@ ROLE = f"arn:aws:iam::{DEFAULT_ACCOUNT}:role/conformance"
 QUICK = {"Delay": 0.05, "MaxAttempts": 400}
 
 
-def aws(url, service="lambda", account="test", region=REGION, connections=10):
-    """A boto3 client that never retries: what the server says first is what counts."""
+def aws(url, service="lambda", account="test", region=REGION, connections=10, checking=True):
+    """A boto3 client that never retries: what the server says first is what counts. Unless it is
+    `checking`, it sends numbers out of range, as most other clients do."""
     return boto3.client(
         service,
         endpoint_url=url,
@@ -31,6 +32,7 @@ def aws(url, service="lambda", account="test", region=REGION, connections=10):
             connect_timeout=10,
             read_timeout=90,
             max_pool_connections=connections,
+            parameter_validation=checking,
         ),
     )
 

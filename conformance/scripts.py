@@ -15,6 +15,8 @@ api="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime"
 environment=$(cat /proc/sys/kernel/random/uuid)
 invocations=0
 
+header() { grep -i "^$1:" /tmp/head | sed 's/^[^:]*: *//' | tr -d '\\r\\n'; }
+
 answer() { curl -sS -o /dev/null -X POST --data-binary "@$1" "$api/invocation/$id/${2:-response}"; }
 
 if [ "$FAIL_INIT" = report ]; then
@@ -27,9 +29,8 @@ fi
 
 while true; do
     curl -sS -D /tmp/head -o /tmp/event "$api/invocation/next" || exit 1
-    id=$(awk -F': ' 'tolower($1) == "lambda-runtime-aws-request-id" {print $2}' /tmp/head | tr -d '\\r')
-    header() { awk -F': ' -v name="$1" 'tolower($1) == name {print $2}' /tmp/head | tr -d '\\r'; }
-    action=$(head -c 200 /tmp/event | sed -n 's/.*"do": *"\\([a-z-]*\\)".*/\\1/p')
+    id=$(header lambda-runtime-aws-request-id)
+    action=$(head -c 200 /tmp/event | sed -n 's/.*"do": *"\\([a-z0-9-]*\\)".*/\\1/p')
     invocations=$((invocations + 1))
     case $action in
         "" | echo) cp /tmp/event /tmp/answer ;;
@@ -47,7 +48,7 @@ while true; do
         arn) printf '"%s"' "$(header lambda-runtime-invoked-function-arn)" > /tmp/answer ;;
         env) env > /tmp/answer ;;
         opt) cat /opt/*.txt > /tmp/answer ;;
-        log) for line in $(seq 400); do echo "line $line"; done; echo '"logged"' > /tmp/answer ;;
+        log) for line in $(seq 1000); do echo "line $line"; done; echo '"logged"' > /tmp/answer ;;
         count)
             printf '{"environment":"%s","invocations":%d}' "$environment" "$invocations" > /tmp/answer ;;
         hold)

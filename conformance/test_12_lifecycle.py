@@ -1,6 +1,7 @@
 """Starting, stopping and being killed: what was acknowledged stays, what was running goes."""
 
 import concurrent.futures
+import json
 import os
 import pathlib
 import subprocess
@@ -39,10 +40,11 @@ def wait_until(condition, seconds=15):
         time.sleep(0.02)
 
 
-def environments(server):
+def states(server):
+    """What the environments of the server do."""
     status, _, body = clients.http(f"{server.url}/bootlace/v1/environments")
     assert status == 200
-    return body.decode()
+    return [environment["state"] for environment in json.loads(body)["environments"]]
 
 
 def test_stop_and_start_again(own_server):
@@ -61,7 +63,7 @@ def test_kill_and_start_again(own_server):
     layer = fill(client)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         running = pool.submit(clients.invoke, client, "f", {"do": "sleep"})
-        wait_until(lambda: "invoking" in environments(server).lower())
+        wait_until(lambda: "running" in states(server))
         below = servers.descendants(server.process.pid)
         server.kill()
         assert running.exception(timeout=20)
@@ -105,7 +107,7 @@ def test_drain_finishes_what_runs(own_server):
     clients.invoke(client, "f", {})
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         running = pool.submit(clients.invoke, client, "f", {"do": "hold", "n": 1})
-        wait_until(lambda: "invoking" in environments(server).lower())
+        wait_until(lambda: "running" in states(server))
         server.stop()
         assert running.result().json()["event"]["n"] == 1
 
@@ -115,7 +117,7 @@ def test_idle_environments_end(own_server):
     client = clients.aws(server.url)
     fill(client)
     first = clients.invoke(client, "f", {"do": "count"}).json()
-    wait_until(lambda: '"f"' not in environments(server))
+    wait_until(lambda: states(server) == [])
     second = clients.invoke(client, "f", {"do": "count"}).json()
     assert second["environment"] != first["environment"]
 

@@ -7,6 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bootlace_types::clock;
@@ -203,6 +204,8 @@ impl Floor {
         Command::new(&self.function)
             .env_clear()
             .envs(environment::variables(self.address))
+            // It complains when the floor ends under it.
+            .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()
     }

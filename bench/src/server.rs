@@ -29,20 +29,11 @@ pub(crate) struct Server {
 impl Server {
     /// Starts Bootlace on a data directory.
     pub(crate) async fn bootlace(options: &Options, data: &Path) -> anyhow::Result<Self> {
-        Self::bootlace_with(options, data, &[]).await
-    }
-
-    /// The same with more of the environment's configuration.
-    pub(crate) async fn bootlace_with(
-        options: &Options,
-        data: &Path,
-        variables: &[(&str, &str)],
-    ) -> anyhow::Result<Self> {
         let mut command = command(&options.bootlace);
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data);
-        command.envs(variables.iter().copied());
+        command.env("BOOTLACE_SERVER__LOG", "warn");
         Self::start(command).await.context("bootlace serve")
     }
 
