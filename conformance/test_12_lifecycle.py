@@ -47,6 +47,17 @@ def states(server):
     return [environment["state"] for environment in json.loads(body)["environments"]]
 
 
+def test_what_a_server_makes_is_seen_and_goes(own_server):
+    """Shows that the checks for things left behind would find them."""
+    server = own_server()
+    fill(clients.aws(server.url))
+    clients.invoke(clients.aws(server.url), "f", {})
+    below = servers.descendants(server.process.pid)
+    seen = servers.leftovers(server.instance, server.data_dir, below)
+    assert [what for what in seen if what.startswith("process")]
+    server.stop()
+
+
 def test_stop_and_start_again(own_server):
     server = own_server()
     layer = fill(clients.aws(server.url))
