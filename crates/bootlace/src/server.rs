@@ -14,6 +14,7 @@ use bootlace_invoke::Dispatcher;
 use bootlace_sandbox::{Driver, Selected};
 use bootlace_store::{DataDir, Store};
 use bootlace_tasks::TaskKind;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -53,6 +54,7 @@ impl Server {
     /// Starts everything, in the order in which it must exist. When this returns, the address
     /// answers.
     pub(crate) async fn start(config: Config) -> anyhow::Result<Self> {
+        raise_open_files();
         let path = &config.store.data_dir;
         let data_dir = DataDir::open(path)
             .with_context(|| format!("cannot use the data directory {}", path.display()))?;
@@ -129,5 +131,18 @@ impl Server {
         driver.shutdown().await;
         store.close().await;
         drop(data_dir);
+    }
+}
+
+/// Takes as many descriptors as this process may have: every environment and client holds some, and
+/// the usual soft limit of 1024 exists for programs that use `select`.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!("cannot raise the limit of open files: {error}");
     }
 }

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::common::{SHELL, Server, descendants, eventually, run, text, traces_on_host};
+use crate::common::{SHELL, Server, bootlace, descendants, eventually, run, text, traces_on_host};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -108,4 +108,21 @@ fn a_second_signal_ends_it_at_once() {
     eventually("no process is left", || {
         family.iter().all(|process| !process.lives())
     });
+}
+
+#[test]
+fn no_isolation_is_taken_only_by_name_and_said_aloud() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let mut demo = bootlace();
+    demo.args(["demo", "--isolation", "local"])
+        .env("TMPDIR", temp.path());
+    let output = demo.output().expect("runs");
+    let notes = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{notes}");
+    assert!(notes.contains("functions are NOT isolated"), "{notes}");
+    assert!(text(&output.stdout).contains("_HANDLER=function.handler"));
+    assert_eq!(
+        std::fs::read_dir(temp.path()).expect("a directory").count(),
+        0
+    );
 }
