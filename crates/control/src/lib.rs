@@ -36,6 +36,3 @@ pub use layer::LayerVersionView;
 pub use plane::{BlobStream, Committed, ControlOptions, ControlPlane, Listing};
 pub use s3::S3Endpoint;
 pub use validation::Violations;
-
-#[cfg(test)]
-mod tests;

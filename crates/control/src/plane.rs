@@ -104,10 +104,19 @@ impl ControlPlane {
         Ok(rev)
     }
 
-    /// Whether code of this size may be added.
-    pub(crate) fn check_storage(&self, scope: &Scope, code: &CodeRef) -> Result<(), ControlError> {
+    /// Whether code may be stored, in the place of so many bytes. Uploads that run at once may
+    /// each find room: the limit can be passed by what is on its way, never by more.
+    pub(crate) fn check_storage(
+        &self,
+        scope: &Scope,
+        code: &CodeRef,
+        replaced_bytes: u64,
+    ) -> Result<(), ControlError> {
         let used = self.usage.of(scope).code_bytes;
-        if used.saturating_add(code.zip_bytes) > self.options.code_storage_bytes {
+        let after = used
+            .saturating_add(code.zip_bytes)
+            .saturating_sub(replaced_bytes);
+        if after > self.options.code_storage_bytes {
             return Err(ControlError::CodeStorageExceeded);
         }
         Ok(())

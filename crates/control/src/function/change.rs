@@ -114,7 +114,7 @@ impl ControlPlane {
         let code = self
             .ingest(source, layers::room_beside(&record.latest.layers)?)
             .await?;
-        self.check_storage(scope, &code)?;
+        self.check_storage(scope, &code, record.latest.code.zip_bytes)?;
         let change = move |config: &mut FunctionConfig| {
             if code.unzipped_bytes > layers::room_beside(&config.layers)? {
                 return Err(crate::error::unzipped_too_large());

@@ -40,7 +40,7 @@ impl ControlPlane {
             .ingest(source, layers::room_beside(&found.uses)?)
             .await?;
         config.layers = found.uses;
-        self.check_storage(scope, &config.code)?;
+        self.check_storage(scope, &config.code, 0)?;
         let record = FunctionRecord {
             latest: config.clone(),
             last_version: 0,

@@ -27,7 +27,7 @@ impl ControlPlane {
         let source = Source::choose(command.content.unwrap_or_default(), "the layer's content")?;
         check_direct_size(&source)?;
         let code = self.ingest(source, limits::UNZIPPED_BYTES).await?;
-        self.check_storage(scope, &code)?;
+        self.check_storage(scope, &code, 0)?;
         let runtimes = command.compatible_runtimes.unwrap_or_default();
         let architectures = command.compatible_architectures.unwrap_or_default();
         let record = LayerVersionRecord {

@@ -68,6 +68,3 @@ pub(crate) const RUNTIME_IDS: &[&str] = &{
     }
     ids
 };
-
-#[cfg(test)]
-mod tests;

@@ -140,4 +140,61 @@ mod tests {
         assert!(LAYER_VERSION_ARN.matches("arn:aws:lambda:::awslayer:AmazonLinux1803"));
         assert!(!LAYER_VERSION_ARN.matches("arn:aws:lambda:us-east-1:000000000000:layer:x"));
     }
+
+    /// The model's own words for a pattern that is tested by hand.
+    fn by_the_model(pattern: &Pattern) -> Regex {
+        compile(pattern.text).expect("has no look-around")
+    }
+
+    /// Texts that are nearly names: the model's fragments in any order.
+    fn nearly_a_name() -> impl proptest::strategy::Strategy<Value = String> {
+        let fragment = proptest::sample::select(vec![
+            "arn:",
+            "aws:",
+            "aws-cn:",
+            "lambda:",
+            "us-east-1:",
+            "eusc-de-east-1:",
+            "us-east-11:",
+            "000000000000:",
+            "00000000000:",
+            "function:",
+            "function",
+            "f",
+            "a_b-c",
+            ".",
+            ":",
+            "1",
+            "$LATEST",
+            ":$LATEST",
+            ":$LATEST.PUBLISHED",
+            "$",
+            "!",
+            "layer:",
+            ":1",
+            "awslayer:",
+            ":::awslayer:x",
+            "é",
+        ]);
+        use proptest::strategy::Strategy as _;
+        proptest::collection::vec(fragment, 0..8).prop_map(|parts| parts.concat())
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn patterns_tested_by_hand_agree_with_the_model(text in nearly_a_name()) {
+            // AWS refuses ARNs that lack region or account although the model's pattern has them.
+            for pattern in [&NAMESPACED_FUNCTION_NAME, &FUNCTION_NAME] {
+                let model = by_the_model(pattern).is_match(&text);
+                let partial = ["arn:", "us-east-1:", "eusc-de-east-1:"];
+                let lenient = partial.iter().any(|part| text.contains(part));
+                proptest::prop_assert!(model || !pattern.matches(&text), "{}", text);
+                proptest::prop_assert!(!model || lenient || pattern.matches(&text), "{}", text);
+            }
+            for pattern in [&QUALIFIER, &LAYER_VERSION_ARN] {
+                let model = by_the_model(pattern).is_match(&text);
+                proptest::prop_assert_eq!(pattern.matches(&text), model, "{}", text);
+            }
+        }
+    }
 }
