@@ -1,16 +1,10 @@
 //! The way of an invocation: find the function, get a permit, get an environment, hand over.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bootlace_environment::{
-    Driver, EnvironmentInfo, Failure, IdleLease, Invocation, LogSink, Lost, Outcome, Registry,
-    Running,
-};
+use bootlace_environment::{Driver, EnvironmentInfo, Failure, LogSink, Outcome, Registry};
 use bootlace_store::{Rev, Store};
 use bootlace_tasks::TaskKind;
 use bootlace_types::{FunctionArn, Qualifier, RequestId, Scope, clock, limits};
@@ -18,20 +12,16 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::catalog::{self, Catalog, Function, Readiness};
-use crate::concurrency::Permit;
-use crate::fleet::{Fleets, Grant};
+use crate::fleet::Fleets;
+use crate::meeting::{Guarded, Unserved, begin};
 use crate::metrics_names::{self, Metrics};
 use crate::request::{InvokeError, InvokeRequest, InvokeResponse};
 
 const SAMPLER: TaskKind = TaskKind::disposable("sampler");
-const ABANDONED: TaskKind = TaskKind::disposable("abandoned invocation").finished();
 /// How often a drain looks whether it is done.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
 /// After a drain's limit, environments get so long to be destroyed.
 const DESTROY_WAIT: Duration = Duration::from_secs(5);
-/// An environment can end between the moment it is leased and the moment it is invoked; so often
-/// another is tried.
-const ATTEMPTS: usize = 8;
 /// Idle environments are looked at less often than busy ones.
 const LOOKS_PER_SWEEP: u64 = 5;
 const UNHANDLED: &str = "Unhandled";
@@ -49,6 +39,9 @@ pub struct DispatcherOptions {
     pub max_environments: usize,
     /// Sandboxes that may be made at once.
     pub max_creating: usize,
+    /// An invocation waits so long for an environment that has answered another and will be idle
+    /// soon, before one is started for it.
+    pub settle_wait: Duration,
     /// Who gets the functions' logs.
     pub logs: LogSink,
 }
@@ -61,6 +54,7 @@ impl Default for DispatcherOptions {
             init_timeout: limits::INIT,
             max_environments: limits::ENVIRONMENTS,
             max_creating: limits::CREATING,
+            settle_wait: limits::SETTLE_WAIT,
             logs: LogSink::None,
         }
     }
@@ -103,6 +97,7 @@ impl Dispatcher {
             registry: Arc::clone(&registry),
             metrics: metrics.clone(),
             init_limit: options.init_timeout,
+            settle_wait: options.settle_wait,
             sink: options.logs,
             room: Arc::new(Semaphore::new(options.max_environments)),
             creating: Arc::new(Semaphore::new(options.max_creating.max(1))),
@@ -180,7 +175,7 @@ impl Dispatcher {
             Err(grant) => return self.unserved(&function, grant, request_id, log_tail),
         };
         let began = clock::now();
-        let outcome = Guarded(Some((running, permit))).await;
+        let outcome = Guarded::new(running, permit).await;
         let outcome = outcome.ok_or_else(|| InvokeError::Platform {
             context: "the environment vanished".into(),
         })?;
@@ -339,81 +334,6 @@ impl Drop for Dispatcher {
             .get_mut()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         tasks.iter().for_each(JoinHandle::abort);
-    }
-}
-
-enum Unserved {
-    Lost(Box<Lost>),
-    Refused(InvokeError),
-}
-
-/// Hands the event to an environment, or to another if the first has ended meanwhile.
-async fn begin(function: &Function, request: InvokeRequest) -> Result<Running, Unserved> {
-    let invoked_arn = match request.qualifier {
-        Some(_) => function.latest_arn.clone(),
-        None => function.arn.clone(),
-    };
-    let invocation = Invocation {
-        request_id: request.request_id,
-        payload: request.payload,
-        invoked_arn,
-        trace_id: request.trace_id,
-        client_context: request.client_context,
-        log_tail: request.log_tail,
-    };
-    let mut attempt = lease(function).await?.invoke(invocation);
-    for _ in 0..ATTEMPTS {
-        match attempt {
-            Ok(running) => return Ok(running),
-            Err(refused) => attempt = lease(function).await?.retry(refused),
-        }
-    }
-    let context = "no environment stayed alive".into();
-    attempt.map_err(|_| Unserved::Refused(InvokeError::Platform { context }))
-}
-
-async fn lease(function: &Function) -> Result<IdleLease, Unserved> {
-    if let Some(lease) = function.fleet.take() {
-        return Ok(lease);
-    }
-    // Boxed, so that the warm path carries nothing of it.
-    match Box::pin(function.fleet.wait()).await {
-        Grant::Lease(lease) => Ok(lease),
-        Grant::Lost(lost) => Err(Unserved::Lost(lost)),
-        Grant::Refused(why) => Err(Unserved::Refused(why)),
-    }
-}
-
-/// A running invocation with its permit. If its caller goes away, a task sees it to its end.
-struct Guarded(Option<(Running, Permit)>);
-
-impl Future for Guarded {
-    type Output = Option<Outcome>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some((running, _)) = &mut self.0 else {
-            return Poll::Ready(None);
-        };
-        let outcome = Pin::new(running).poll(context);
-        if outcome.is_ready() {
-            self.0 = None;
-        }
-        outcome
-    }
-}
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        let Some((running, permit)) = self.0.take() else {
-            return;
-        };
-        // Without a runtime the server is gone, and the environment with it.
-        if tokio::runtime::Handle::try_current().is_ok() {
-            bootlace_tasks::spawn(ABANDONED, async move {
-                running.await;
-                drop(permit);
-            });
-        }
     }
 }
 

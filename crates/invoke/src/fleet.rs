@@ -10,7 +10,7 @@ use bootlace_environment::{
 use bootlace_store::Store;
 use bootlace_store::record::FunctionConfig;
 use bootlace_tasks::TaskKind;
-use bootlace_types::{Digest, clock, limits};
+use bootlace_types::{Digest, clock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::metrics_names::Metrics;
@@ -29,6 +29,7 @@ pub(crate) struct Fleets {
     pub(crate) registry: Arc<Registry>,
     pub(crate) metrics: Metrics,
     pub(crate) init_limit: Duration,
+    pub(crate) settle_wait: Duration,
     pub(crate) sink: LogSink,
     /// One permit for each environment there may be.
     pub(crate) room: Arc<Semaphore>,
@@ -134,7 +135,7 @@ impl Fleet {
             ticket,
         };
         self.start(starts);
-        let settled = tokio::time::timeout(limits::SETTLE_WAIT, &mut grant).await;
+        let settled = tokio::time::timeout(self.shared.settle_wait, &mut grant).await;
         let grant = match settled {
             Ok(grant) => grant,
             Err(_) => {

@@ -8,6 +8,7 @@ mod catalog;
 mod concurrency;
 mod dispatcher;
 mod fleet;
+mod meeting;
 pub mod metrics_names;
 mod pool;
 mod request;

@@ -1,7 +1,9 @@
 use bootlace_sandbox::End;
+use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
+use crate::failure::AnswerFault;
 
 const LIMIT: Duration = Duration::from_secs(3);
 

@@ -10,7 +10,7 @@ use bootlace_store::record::{LastUpdate, State};
 use bootlace_testkit::guest::{Action, Body, Guest, Transcript};
 use tokio::sync::watch;
 
-use crate::world::{World, text};
+use crate::world::{World, patient, text};
 
 /// A guest that answers each event only when the gate is open.
 fn gated() -> (watch::Sender<bool>, Guest) {
@@ -160,7 +160,7 @@ async fn at_the_cap_without_an_idle_environment_callers_are_throttled() {
     let (open, guest) = gated();
     let options = DispatcherOptions {
         max_environments: 1,
-        ..DispatcherOptions::default()
+        ..patient()
     };
     let world = Arc::new(World::with(options, vec![guest]).await);
     world.put("f", &world.record()).await;
@@ -189,7 +189,7 @@ async fn at_the_cap_without_an_idle_environment_callers_are_throttled() {
 async fn at_the_cap_the_longest_idle_environment_makes_room() {
     let options = DispatcherOptions {
         max_environments: 2,
-        ..DispatcherOptions::default()
+        ..patient()
     };
     let world = World::with(options, vec![Guest::echo()]).await;
     for name in ["a", "b", "c"] {
@@ -351,7 +351,7 @@ async fn concurrency_limits_answer_with_awss_reasons() {
     let (open, guest) = gated();
     let options = DispatcherOptions {
         account_concurrency: 2,
-        ..DispatcherOptions::default()
+        ..patient()
     };
     let world = Arc::new(World::with(options, vec![guest]).await);
     let mut record = world.record();

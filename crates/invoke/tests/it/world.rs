@@ -29,7 +29,7 @@ pub(crate) struct World {
 impl World {
     /// Every process of every function runs the guest.
     pub(crate) async fn new(guest: Guest) -> Self {
-        Self::with(DispatcherOptions::default(), vec![guest]).await
+        Self::with(patient(), vec![guest]).await
     }
 
     /// The first process runs the first guest and so on; the last guest goes on for ever.
@@ -198,6 +198,14 @@ impl World {
 
     pub(crate) fn processes(&self) -> usize {
         self.started.load(Ordering::SeqCst)
+    }
+}
+
+/// An environment that will be idle soon is waited for, however loaded the machine is.
+pub(crate) fn patient() -> DispatcherOptions {
+    DispatcherOptions {
+        settle_wait: Duration::from_secs(10),
+        ..DispatcherOptions::default()
     }
 }
 

@@ -1,0 +1,104 @@
+//! One invocation's meeting with an environment, and what happens when its caller leaves.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bootlace_environment::{IdleLease, Invocation, Lost, Outcome, Running};
+use bootlace_tasks::TaskKind;
+
+use crate::catalog::Function;
+use crate::concurrency::Permit;
+use crate::fleet::Grant;
+use crate::request::{InvokeError, InvokeRequest};
+
+/// An environment can end between the moment it is leased and the moment it is invoked; so often
+/// another is tried.
+const ATTEMPTS: usize = 8;
+
+const ABANDONED: TaskKind = TaskKind::disposable("abandoned invocation").finished();
+
+/// Why an invocation did not begin.
+pub(crate) enum Unserved {
+    Lost(Box<Lost>),
+    Refused(InvokeError),
+}
+
+/// Hands the event to an environment, or to another if the first has ended meanwhile.
+pub(crate) async fn begin(
+    function: &Function,
+    request: InvokeRequest,
+) -> Result<Running, Unserved> {
+    let invoked_arn = match request.qualifier {
+        Some(_) => function.latest_arn.clone(),
+        None => function.arn.clone(),
+    };
+    let invocation = Invocation {
+        request_id: request.request_id,
+        payload: request.payload,
+        invoked_arn,
+        trace_id: request.trace_id,
+        client_context: request.client_context,
+        log_tail: request.log_tail,
+    };
+    let mut attempt = lease(function).await?.invoke(invocation);
+    for _ in 0..ATTEMPTS {
+        match attempt {
+            Ok(running) => return Ok(running),
+            Err(refused) => attempt = lease(function).await?.retry(refused),
+        }
+    }
+    let context = "no environment stayed alive".into();
+    attempt.map_err(|_| Unserved::Refused(InvokeError::Platform { context }))
+}
+
+async fn lease(function: &Function) -> Result<IdleLease, Unserved> {
+    if let Some(lease) = function.fleet.take() {
+        return Ok(lease);
+    }
+    // Boxed, so that the warm path carries nothing of it.
+    match Box::pin(function.fleet.wait()).await {
+        Grant::Lease(lease) => Ok(lease),
+        Grant::Lost(lost) => Err(Unserved::Lost(lost)),
+        Grant::Refused(why) => Err(Unserved::Refused(why)),
+    }
+}
+
+/// A running invocation with its permit. If its caller goes away, a task sees it to its end.
+pub(crate) struct Guarded(Option<(Running, Permit)>);
+
+impl Guarded {
+    pub(crate) fn new(running: Running, permit: Permit) -> Self {
+        Self(Some((running, permit)))
+    }
+}
+
+impl Future for Guarded {
+    type Output = Option<Outcome>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some((running, _)) = &mut self.0 else {
+            return Poll::Ready(None);
+        };
+        let outcome = Pin::new(running).poll(context);
+        if outcome.is_ready() {
+            self.0 = None;
+        }
+        outcome
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        let Some((running, permit)) = self.0.take() else {
+            return;
+        };
+        // Without a runtime the server is gone, and the environment with it.
+        if tokio::runtime::Handle::try_current().is_ok() {
+            bootlace_tasks::spawn(ABANDONED, async move {
+                running.await;
+                drop(permit);
+            });
+        }
+    }
+}
