@@ -49,6 +49,8 @@ pub(crate) fn extract(zip: &Bytes, plan: &Plan, into: &Path) -> Result<(), Inges
     extract::extract(&mut open(zip)?, plan, into)
 }
 
+/// The reader that gives one entry after the other, twice the same name included; the usual one
+/// first builds a map of all the entries that the archive claims to have.
 type Archive = ZipIterable<Cursor<Bytes>>;
 
 fn open(zip: &Bytes) -> Result<Archive, IngestError> {

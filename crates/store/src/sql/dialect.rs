@@ -47,7 +47,6 @@ CREATE TABLE events (
 );
 CREATE INDEX events_due ON events (due_ms, id, state) WHERE state < 2;
 CREATE INDEX events_dead ON events (id) WHERE state = 2;
-PRAGMA user_version = 1;
 ";
 
 /// Why a database could not be opened.
@@ -83,6 +82,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     if format == 0 {
         let transaction = begin(&mut connection)?;
         transaction.execute_batch(SCHEMA)?;
+        transaction.pragma_update(None, "user_version", FORMAT)?;
         transaction.commit()?;
     }
     Ok(connection)

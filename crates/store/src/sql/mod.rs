@@ -1,5 +1,6 @@
 //! The SQL back end: one file, one writer thread that commits in groups, a few readers.
 
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -76,7 +77,7 @@ impl SqlStore {
         let writer = Writer::new(connection, Arc::clone(&inbox), clock.clone())?;
         let hub = Arc::clone(writer.hub());
         let thread = std::thread::Builder::new().name("store-writer".to_owned());
-        let thread = thread.spawn(move || writer.run())?;
+        let thread = thread.spawn(move || serve(writer))?;
         let shared = Shared {
             inbox,
             writer: Mutex::new(Some(thread)),
@@ -175,7 +176,7 @@ impl SqlStore {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         if let Some(writer) = writer {
-            // A panic of the writer was reported by its own thread.
+            // It does not return from a panic.
             let _ = tokio::task::spawn_blocking(move || writer.join()).await;
         }
     }
@@ -202,6 +203,15 @@ impl SqlStore {
 impl Drop for Shared {
     fn drop(&mut self) {
         self.inbox.close();
+    }
+}
+
+/// Without its writer the store would keep every caller waiting: a panic ends the server at once,
+/// as that of any vital task.
+fn serve(writer: Writer) {
+    if std::panic::catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
+        tracing::error!("the store's writer panicked; the server stops");
+        std::process::abort();
     }
 }
 

@@ -464,6 +464,21 @@ async fn crowds_are_refused() {
     ));
 }
 
+/// As deep as a path may be; taking it down again needs no more descriptors than there are.
+#[tokio::test]
+async fn deep_folders_come_and_go() {
+    let place = Place::new();
+    let deep = format!("{}x", "d/".repeat(limits::ZIP_PATH_BYTES / 2 - 1));
+    let root = place.ingest(zip(&[file(&deep, "bottom")])).await.unwrap();
+    assert_eq!(fs::read(root.join(&deep)).unwrap(), b"bottom");
+    let swept = place
+        .store
+        .collect_garbage(&Default::default(), std::time::Duration::ZERO)
+        .await;
+    assert_eq!(swept.unwrap().trees, 1);
+    assert!(!root.exists());
+}
+
 mod any_archive {
     use proptest::prelude::*;
 

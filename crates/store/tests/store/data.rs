@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::support::{EXECUTABLE, entry, file, link, zip};
-use bootlace_store::{AnyStore, DataDir, Key, Store, Txn, blob_file, sha256};
+use bootlace_store::{AnyStore, BlobStore, DataDir, Key, Store, Txn, blob_file, sha256};
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 
@@ -142,10 +142,8 @@ async fn everything_is_there_after_a_restart() {
 
 #[tokio::test]
 async fn blobs_are_what_their_digest_says() {
-    for blobs in [
-        bootlace_store::BlobStore::memory(),
-        bootlace_store::BlobStore::local(tempfile::tempdir().unwrap().keep().as_path()).unwrap(),
-    ] {
+    let temp = tempfile::tempdir().unwrap();
+    for blobs in [BlobStore::memory(), BlobStore::local(temp.path()).unwrap()] {
         let bytes = Bytes::from("some bytes");
         let digest = sha256(&bytes);
         assert_eq!(blobs.get(&digest).await.unwrap(), None);
