@@ -42,9 +42,10 @@ impl HttpBody for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         match self.get_mut() {
-            Self::Whole(body) => Pin::new(body)
-                .poll_frame(cx)
-                .map(|frame| frame.map(|Ok(frame)| Ok(frame))),
+            Self::Whole(body) => {
+                let frame = Pin::new(body).poll_frame(cx);
+                frame.map(|frame| frame.map(|frame| frame.map_err(|never| match never {})))
+            }
             Self::Streamed(body) => Pin::new(body).poll_frame(cx),
         }
     }

@@ -103,6 +103,8 @@ fn violation(error: &ControlError, value: &str, path: &str, rule: &str) {
 
 /// One member out of its constraint: where, how, how it is printed, and the rule.
 type Case = (&'static str, fn(&mut Settings), String, String);
+type Change = fn(&mut CreateFunction);
+type CreateCase = (&'static str, Change, String, String);
 
 fn at_most(limit: u32) -> String {
     format!("Member must have length less than or equal to {limit}")
@@ -324,7 +326,7 @@ async fn members_of_create_function_out_of_their_constraints() {
     let world = World::new();
     let architectures = "Member must satisfy constraint: [Member must satisfy enum value set: \
                          [x86_64, arm64], Member must not be null]";
-    let cases: Vec<(&str, fn(&mut CreateFunction), String, String)> = vec![
+    let cases: Vec<CreateCase> = vec![
         (
             "functionName",
             |c| c.function_name = None,
@@ -490,7 +492,7 @@ async fn rules_between_members_of_create_function() {
                   environment variables you have provided";
     let measured = format!("{{\"BIG\":\"{}\"}}", "x".repeat(4096));
     let long = "n".repeat(65);
-    let cases: Vec<(fn(&mut CreateFunction), String)> =
+    let cases: Vec<(Change, String)> =
         vec![
         (
             |c| c.settings.runtime = Some("PYTHON3.9".into()),
