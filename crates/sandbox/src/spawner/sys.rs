@@ -109,11 +109,25 @@ pub(super) unsafe fn close_from(first: c_int) -> Result<()> {
     check(unsafe { libc::syscall(libc::SYS_close_range, first, c_int::MAX, 0) }).map(drop)
 }
 
-/// Every signal with its default action, none blocked.
+/// Every signal with its default action, none blocked. The raw call, because the C library keeps
+/// its hands on two signals, which are inherited like the others.
 pub(super) fn default_signals() {
-    for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: installs no handler. It fails for KILL and STOP, which have no other action.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    /// Bytes of a signal set to the kernel.
+    const SET_BYTES: usize = 8;
+    // `struct sigaction` of the kernel, all zero: the default action, no flags, nothing blocked.
+    let default = [0_u64; 4];
+    for signal in 1..=64 {
+        // SAFETY: reads one live structure and installs no handler. It fails for KILL and STOP,
+        // which have no other action.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                &raw const default,
+                std::ptr::null_mut::<c_void>(),
+                SET_BYTES,
+            )
+        };
     }
     set_signal_mask(&[]);
 }

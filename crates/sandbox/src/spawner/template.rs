@@ -6,7 +6,8 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use rustix::fs::{Mode, OFlags, openat};
@@ -27,8 +28,19 @@ use crate::TreeMount;
 pub(super) struct Templates {
     limit: usize,
     /// Oldest use first.
-    ready: Vec<(Vec<TreeMount>, OwnedFd)>,
+    ready: Vec<Template>,
 }
+
+#[derive(Debug)]
+struct Template {
+    trees: Vec<TreeMount>,
+    /// Which directories these were: a tree may be removed and made again at the same place.
+    were: Vec<Identity>,
+    namespace: OwnedFd,
+}
+
+/// Device, inode and the time of the last change of its metadata.
+type Identity = (u64, u64, i64, i64);
 
 /// A host directory and where it is bound.
 type Bind = (CString, CString);
@@ -55,17 +67,40 @@ impl Templates {
         proc: BorrowedFd<'_>,
         stack: &mut Stack,
     ) -> Result<BorrowedFd<'_>, (String, io::Error)> {
-        let entry = match self.ready.iter().position(|(key, _)| key == trees) {
-            Some(at) => self.ready.remove(at),
-            None => (trees.to_vec(), build(trees, base, proc, stack)?),
+        let are = identities(trees).map_err(|error| ("template trees".to_owned(), error))?;
+        let known = self
+            .ready
+            .iter()
+            .position(|template| template.trees == trees);
+        let known = known
+            .map(|at| self.ready.remove(at))
+            .filter(|template| template.were == are);
+        let template = match known {
+            Some(template) => template,
+            None => {
+                let namespace = build(trees, base, proc, stack)?;
+                Template {
+                    trees: trees.to_vec(),
+                    were: are,
+                    namespace,
+                }
+            }
         };
         if self.ready.len() >= self.limit {
             self.ready.remove(0);
         }
-        self.ready.push(entry);
-        let (_, fd) = &self.ready[self.ready.len() - 1];
-        Ok(std::os::fd::AsFd::as_fd(fd))
+        self.ready.push(template);
+        Ok(self.ready[self.ready.len() - 1].namespace.as_fd())
     }
+}
+
+fn identities(trees: &[TreeMount]) -> io::Result<Vec<Identity>> {
+    let layers = trees.iter().flat_map(|tree| &tree.layers);
+    let identity = |layer: &PathBuf| {
+        let meta = std::fs::metadata(layer)?;
+        Ok((meta.dev(), meta.ino(), meta.ctime(), meta.ctime_nsec()))
+    };
+    layers.map(identity).collect()
 }
 
 /// Makes a template in a child that enters it and leaves us a descriptor of it.
