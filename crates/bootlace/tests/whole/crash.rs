@@ -11,7 +11,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::common::{SHELL, Server, text, traces_on_host, zip_of};
+use crate::common::{SHELL, Server, text, zip_of};
+use crate::host::traces_on_host;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::json;

@@ -5,7 +5,8 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use crate::common::{Server, bootlace, descendants, eventually, kill, text};
+use crate::common::{Server, bootlace, eventually, text};
+use crate::host::{descendants, kill};
 use rustix::process::Signal;
 
 #[test]

@@ -8,5 +8,6 @@ mod command_line;
 mod common;
 mod crash;
 mod demo;
+mod host;
 mod invocations;
 mod serve;

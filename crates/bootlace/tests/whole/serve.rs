@@ -6,7 +6,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::common::{SHELL, Server, bootlace, descendants, eventually, run, text, traces_on_host};
+use crate::common::{SHELL, Server, bootlace, eventually, run, text};
+use crate::host::{descendants, traces_on_host};
 use rustix::process::Signal;
 use serde_json::json;
 
