@@ -27,10 +27,19 @@ const CLIENTS: TaskKind = TaskKind::vital("clients").finished();
 /// What is left of an answer after its invocation was drained may take this long to go out.
 const LAST_BYTES: Duration = Duration::from_secs(5);
 
-/// The runtime of the server: few threads, because most of the work is waiting.
+/// The runtime of the server: few threads, because most of the work is waiting; on one processor
+/// the one that hands nothing from thread to thread.
 pub(crate) fn runtime(workers: usize) -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(workers)
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut builder = match workers.min(processors) {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        threads => {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            builder.worker_threads(threads);
+            builder
+        }
+    };
+    builder
         .thread_name("server")
         .enable_all()
         .build()
