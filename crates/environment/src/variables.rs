@@ -44,6 +44,11 @@ pub(crate) fn variables(spec: &EnvironmentSpec, place: &Place<'_>) -> Vec<(Strin
     if let Some(level) = &spec.log_level {
         set("AWS_LAMBDA_LOG_LEVEL", level.clone());
     }
+    // Only where code sees the host's files; Lambda sets no such variable.
+    let tmp = inside("/tmp");
+    if tmp != "/tmp" {
+        set("TMPDIR", tmp);
+    }
 
     for (name, value) in &spec.variables {
         set(name, value.clone());

@@ -142,7 +142,7 @@ impl LocalSandbox {
         &self.address
     }
 
-    /// The host path of a path below one of the trees; any other path is the host's own.
+    /// The host path of a path below one of the trees or `/tmp`; any other path is the host's own.
     pub(crate) fn inside(&self, path: &str) -> PathBuf {
         let path = Path::new(path);
         let found = self.places.iter().find_map(|(target, host)| {
@@ -330,6 +330,10 @@ fn arrange(dir: &Path, trees: &[TreeMount]) -> io::Result<Vec<(PathBuf, PathBuf)
         };
         places.push((tree.target.clone(), host));
     }
+    // Nobody is kept from the host's; what uses this one leaves nothing behind.
+    let tmp = dir.join("tmp");
+    fs::create_dir(&tmp)?;
+    places.push((PathBuf::from("/tmp"), tmp));
     Ok(places)
 }
 

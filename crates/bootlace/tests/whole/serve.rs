@@ -121,7 +121,13 @@ fn no_isolation_is_taken_only_by_name_and_said_aloud() {
     let notes = text(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{notes}");
     assert!(notes.contains("functions are NOT isolated"), "{notes}");
-    assert!(text(&output.stdout).contains("_HANDLER=function.handler"));
+    let response = text(&output.stdout);
+    assert!(response.contains("_HANDLER=function.handler"), "{response}");
+    // What the runtime keeps in its temporary directory is gone with the rest.
+    assert!(
+        response.contains(&format!("TMPDIR={}/", temp.path().display())),
+        "{response}"
+    );
     assert_eq!(
         std::fs::read_dir(temp.path()).expect("a directory").count(),
         0
