@@ -131,6 +131,11 @@ async fn what_scripts_expect_is_there() {
         ("head -c 3 /etc/pki/tls/certs/ca-bundle.crt | wc -c", "3\n"),
         ("dd if=/dev/urandom bs=4 count=1 2>/dev/null | wc -c", "4\n"),
         ("cat <(echo substituted)", "substituted\n"),
+        // The spawner's precedence on the processor is not code's.
+        (
+            "test ! -e /proc/self/autogroup || grep -q 'nice 0$' /proc/self/autogroup; nice",
+            "0\n",
+        ),
         ("(sleep 0.01 & wait); echo waited", "waited\n"),
     ] {
         assert_eq!(output_of(&sandbox, script).await, expected, "{script}");

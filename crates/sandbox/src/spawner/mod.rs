@@ -48,6 +48,8 @@ use table::Table;
 const QUIET: Duration = Duration::from_millis(2);
 /// How long an earlier spawner of the same instance may take to end.
 const PREDECESSOR: Duration = Duration::from_secs(10);
+/// The weight of the spawner beside other sessions on a busy host.
+const AUTOGROUP_NICE: &str = "-10";
 /// The name of this process to the kernel, at most 15 bytes.
 const NAME: &std::ffi::CStr = c"bootlace-spawn";
 
@@ -100,6 +102,9 @@ fn detach() -> io::Result<()> {
     unsafe { sys::close_from(3) }?;
     // A terminal's interrupt is for the server, which drains; it must not hit this process.
     let _ = rustix::process::setsid();
+    // Its session is a scheduling group of its own, and everybody waits for it; code does not
+    // inherit this, as it runs in sessions of its own. Not every kernel has such groups.
+    let _ = std::fs::write("/proc/self/autogroup", AUTOGROUP_NICE);
     sys::default_signals();
     sys::set_signal_mask(&[libc::SIGCHLD]);
     rustix::process::chdir("/")?;

@@ -41,8 +41,11 @@ async fn measure() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let task = dir.path().join("trees/task");
     std::fs::create_dir_all(&task)?;
+    let begin = clock::now();
+    let driver = start(dir.path())?;
+    eprintln!("spawner ready after {:?}", begin.elapsed());
     let bench = Bench {
-        driver: start(dir.path())?,
+        driver,
         task: task.clone(),
     };
     compile(&task.join("bootstrap"))?;
