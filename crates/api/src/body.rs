@@ -65,7 +65,8 @@ impl BodyError {
 }
 
 impl Room {
-    /// Reads a whole body of at most `limit` bytes.
+    /// Reads a whole body of at most `limit` bytes. The place it takes is not kept for ever, however
+    /// slowly a client sends.
     pub(crate) async fn read<B>(
         &self,
         headers: &HeaderMap,
@@ -88,33 +89,18 @@ impl Room {
             ));
         }
         let place = self.place(declared.unwrap_or(limit)).await;
-        let first = next(&mut body).await?;
-        let Some(first) = first else {
-            return Ok(Held {
-                bytes: Bytes::new(),
-                _place: place,
-            });
-        };
-        // Most bodies come in one piece, which is then the body.
-        if declared == Some(first.len()) {
-            return Ok(Held {
-                bytes: first,
-                _place: place,
-            });
-        }
-        let mut whole = BytesMut::with_capacity(declared.unwrap_or(first.len()).max(first.len()));
-        whole.extend_from_slice(&first);
-        while let Some(piece) = next(&mut body).await? {
-            if whole.len() + piece.len() > limit {
-                let read = u64::try_from(whole.len() + piece.len()).unwrap_or(u64::MAX);
-                drop(whole);
-                let rest = tokio::time::timeout(DISCARD, discard(&mut body)).await;
-                return Err(BodyError::TooLarge(read + rest.unwrap_or_default()));
+        let bytes = match next(&mut body).await? {
+            None => Bytes::new(),
+            // Most bodies come in one piece, which is then the body.
+            Some(first) if declared == Some(first.len()) => first,
+            Some(first) => {
+                let rest = gather(&mut body, first, declared, limit);
+                let whole = tokio::time::timeout(limits::CLIENT_BODY, rest).await;
+                whole.unwrap_or(Err(BodyError::Silent))?
             }
-            whole.extend_from_slice(&piece);
-        }
+        };
         Ok(Held {
-            bytes: whole.freeze(),
+            bytes,
             _place: place,
         })
     }
@@ -127,6 +113,30 @@ impl Room {
         // Only a closed semaphore gives none, and this one is never closed.
         Arc::clone(&self.kib).acquire_many_owned(kib).await.ok()
     }
+}
+
+/// Reads what follows the first piece.
+async fn gather<B>(
+    body: &mut B,
+    first: Bytes,
+    declared: Option<usize>,
+    limit: usize,
+) -> Result<Bytes, BodyError>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    let mut whole = BytesMut::with_capacity(declared.unwrap_or(first.len()).max(first.len()));
+    whole.extend_from_slice(&first);
+    while let Some(piece) = next(body).await? {
+        if whole.len() + piece.len() > limit {
+            let read = u64::try_from(whole.len() + piece.len()).unwrap_or(u64::MAX);
+            drop(whole);
+            let rest = tokio::time::timeout(DISCARD, discard(body)).await;
+            return Err(BodyError::TooLarge(read + rest.unwrap_or_default()));
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole.freeze())
 }
 
 /// The next piece of data; trailers are passed over.

@@ -166,15 +166,11 @@ impl ApiError {
         Self::new(StatusCode::BAD_GATEWAY, kind, Shape::TypedCapital, message)
     }
 
+    /// AWS knows no 503 for Invoke; clients try again after either.
     pub(crate) fn shutting_down() -> Self {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
         let message = "The server is shutting down.";
-        let kind = "ServiceUnavailableException";
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            kind,
-            Shape::TypedCapital,
-            message,
-        )
+        Self::new(status, "ServiceException", Shape::TypedCapital, message)
     }
 
     /// Our own failure: the log gets the reason, the caller does not.

@@ -86,7 +86,10 @@ fn is_loopback(host: &str) -> bool {
         .checked_sub("localhost".len())
         .and_then(|at| host.split_at_checked(at));
     tail.is_some_and(|(sub, name)| {
-        name.eq_ignore_ascii_case("localhost") && (sub.is_empty() || sub.ends_with('.'))
+        let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        name.eq_ignore_ascii_case("localhost")
+            && (sub.is_empty() || sub.ends_with('.'))
+            && sub.bytes().all(word)
     })
 }
 
@@ -161,6 +164,8 @@ mod tests {
             "example.com",
             "localhost.example.com",
             "evillocalhost",
+            "<b>.localhost",
+            "me@localhost",
             "10.0.0.1:4574",
             "127.0.0.1.example.com",
             "[::2]",

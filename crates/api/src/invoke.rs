@@ -2,13 +2,14 @@
 //! needs.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bootlace_control::{InvokeQuery, check_invoke};
 use bootlace_invoke::{InvokeError, InvokeRequest, InvokeResponse};
-use bootlace_types::{FunctionArn, Qualifier, RequestId, Scope, clock, limits};
+use bootlace_types::{Qualifier, RequestId, Scope, clock, limits};
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -125,19 +126,20 @@ where
         }
     }
     let trace_id = trace_id(asked.headers);
+    let trace_header = HeaderValue::from_str(&trace_id);
     let request = InvokeRequest {
         request_id: asked.request_id,
-        scope: asked.scope.clone(),
-        name: name.clone(),
-        qualifier: qualifier.clone(),
-        payload,
         client_context: client_context(asked.headers)?,
-        trace_id: Some(trace_id.clone()),
         log_tail: asked.header(&LOG_TYPE) == Some("Tail"),
+        scope: asked.scope,
+        name,
+        qualifier,
+        payload,
+        trace_id: Some(trace_id),
     };
     match shared.dispatcher.invoke(request).await {
-        Ok(response) => Ok(success(response, asked.request_id, &trace_id)),
-        Err(error) => Err(refusal(error, &asked.scope, &name, qualifier)),
+        Ok(response) => Ok(success(response, asked.request_id, trace_header.ok())),
+        Err(error) => Err(refusal(error)),
     }
 }
 
@@ -230,10 +232,15 @@ fn trace_id(headers: &HeaderMap) -> String {
         return text.to_owned();
     }
     let seconds = clock::epoch_ms(clock::wall()) / 1000;
-    let random = RequestId::random().to_string().replace('-', "");
-    let parent = RequestId::random().to_string().replace('-', "");
-    let (root, parent) = (&random[..24], &parent[..16]);
-    format!("Root=1-{seconds:08x}-{root};Parent={parent};Sampled=0")
+    let random = format!("{}{}", RequestId::random(), RequestId::random());
+    let mut digits = random.chars().filter(|digit| *digit != '-');
+    let mut id = String::with_capacity(96);
+    let _ = write!(id, "Root=1-{seconds:08x}-");
+    id.extend(digits.by_ref().take(24));
+    id.push_str(";Parent=");
+    id.extend(digits.take(16));
+    id.push_str(";Sampled=0");
+    id
 }
 
 fn dry_run(
@@ -243,14 +250,18 @@ fn dry_run(
     qualifier: Option<&Qualifier>,
 ) -> Answered {
     let checked = shared.dispatcher.check(&asked.scope, name, qualifier);
-    checked.map_err(|error| refusal(error, &asked.scope, name, qualifier.cloned()))?;
+    checked.map_err(refusal)?;
     let mut response = answer::empty(StatusCode::NO_CONTENT);
-    let trace_id = trace_id(asked.headers);
-    common_headers(response.headers_mut(), asked.request_id, &trace_id);
+    let trace_header = HeaderValue::from_str(&trace_id(asked.headers)).ok();
+    common_headers(response.headers_mut(), asked.request_id, trace_header);
     Ok(response)
 }
 
-fn success(done: InvokeResponse, request_id: RequestId, trace_id: &str) -> Response<Body> {
+fn success(
+    done: InvokeResponse,
+    request_id: RequestId,
+    trace_id: Option<HeaderValue>,
+) -> Response<Body> {
     let mut response = Response::new(Body::whole(done.payload));
     let headers = response.headers_mut();
     headers.reserve(8);
@@ -275,26 +286,20 @@ fn success(done: InvokeResponse, request_id: RequestId, trace_id: &str) -> Respo
     response
 }
 
-fn common_headers(headers: &mut HeaderMap, request_id: RequestId, trace_id: &str) {
+fn common_headers(headers: &mut HeaderMap, request_id: RequestId, trace_id: Option<HeaderValue>) {
     if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
         headers.insert(REQUEST_ID, value);
     }
-    if let Ok(value) = HeaderValue::from_str(trace_id) {
+    if let Some(value) = trace_id {
         headers.insert(TRACE_ID, value);
     }
 }
 
 /// Why the platform did not run the function, in AWS's words.
-fn refusal(
-    error: InvokeError,
-    scope: &Scope,
-    name: &str,
-    qualifier: Option<Qualifier>,
-) -> ApiError {
+fn refusal(error: InvokeError) -> ApiError {
     match error {
-        InvokeError::NotFound { .. } => {
-            let qualifier = qualifier.unwrap_or(Qualifier::Latest);
-            let arn = FunctionArn::new(scope, name, Some(qualifier));
+        InvokeError::NotFound { mut arn } => {
+            arn.qualifier = arn.qualifier.or(Some(Qualifier::Latest));
             ApiError::not_found(format!("Function not found: {arn}"))
         }
         InvokeError::NotReady { state } => ApiError::conflict(format!(

@@ -267,4 +267,21 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn our_own_routes_are_documented() {
+        let document = include_str!("../../../docs/openapi.yaml");
+        let paths = document.lines().filter(|line| line.starts_with("  /"));
+        let documented: Vec<_> = paths
+            .map(|line| line.trim().trim_end_matches(':'))
+            .collect();
+        let mut routed: Vec<_> = OWN.iter().map(Route::pattern).collect();
+        assert_eq!(documented.len(), routed.len());
+        routed.retain(|path| !documented.contains(path));
+        assert_eq!(routed, Vec::<&str>::new());
+        for route in OWN {
+            let id = format!("      operationId: {}\n", route.operation);
+            assert!(document.contains(&id), "{}", route.operation);
+        }
+    }
 }

@@ -39,6 +39,11 @@ async fn the_server_tells_how_it_is() {
         .expect(200)
         .json();
     assert_eq!(environments["environments"].as_array().unwrap().len(), 1);
+    let document = include_str!("../../../../docs/openapi.yaml");
+    for member in environments["environments"][0].as_object().unwrap().keys() {
+        let line = format!("        {member}: {{ ");
+        assert!(document.contains(&line), "{member} is not documented");
+    }
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ pub(super) fn later(plane: &Arc<ControlPlane>, key: Key) {
     let plane = Arc::clone(plane);
     bootlace_tasks::spawn(TRANSITION, async move {
         if let Err(error) = settle(&plane, &key).await {
-            tracing::error!(%key, %error, "a function's transition could not be stored");
+            tracing::warn!(%key, %error, "a function's transition waits for the next start");
         }
     });
 }

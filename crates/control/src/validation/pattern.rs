@@ -54,6 +54,7 @@ patterns! {
     ROLE_ARN = r"arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+";
     HANDLER = r"[^\s]+";
     KMS_KEY_ARN = r"(arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|()";
+    TARGET_ARN = r"(arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|()";
     ENVIRONMENT_KEY = r"[a-zA-Z]([a-zA-Z0-9_])+";
     SUBNET_ID = r"subnet-[0-9a-z]*";
     SECURITY_GROUP_ID = r"sg-[0-9a-zA-Z]*";

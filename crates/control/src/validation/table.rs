@@ -33,7 +33,7 @@ static FUNCTION_NAME: Shape = text(1, 140, &pattern::FUNCTION_NAME);
 /// Of the operations on a function that exists.
 static NAMESPACED_FUNCTION_NAME: Shape = text(1, 256, &pattern::NAMESPACED_FUNCTION_NAME);
 static QUALIFIER: Shape = text(1, 128, &pattern::QUALIFIER);
-static ROLE: Shape = text(0, ANY, &pattern::ROLE_ARN);
+static ROLE: Shape = text(0, 10_000, &pattern::ROLE_ARN);
 static HANDLER: Shape = text(0, 128, &pattern::HANDLER);
 static DESCRIPTION: Shape = Shape::Text {
     min: 0,
@@ -58,7 +58,8 @@ static ARCHITECTURES: Shape = Shape::List {
     element: &ARCHITECTURE,
     not_null: true,
 };
-static KMS_KEY_ARN: Shape = text(0, ANY, &pattern::KMS_KEY_ARN);
+static KMS_KEY_ARN: Shape = text(0, 10_000, &pattern::KMS_KEY_ARN);
+static TARGET_ARN: Shape = text(0, ANY, &pattern::TARGET_ARN);
 static TRACING_MODE: Shape = Shape::Enum(&["Active", "PassThrough"]);
 static SNAP_START: Shape = Shape::Enum(&["PublishedVersions", "None"]);
 static LOG_FORMAT: Shape = Shape::Enum(&["JSON", "Text"]);
@@ -133,7 +134,7 @@ pub(crate) static SETTINGS: &[Member] = &[
     member("vpcConfig.subnetIds", &SUBNETS),
     member("vpcConfig.securityGroupIds", &SECURITY_GROUPS),
     member("environment.variables", &ENVIRONMENT),
-    member("deadLetterConfig.targetArn", &KMS_KEY_ARN),
+    member("deadLetterConfig.targetArn", &TARGET_ARN),
     member("kMSKeyArn", &KMS_KEY_ARN),
     member("tracingConfig.mode", &TRACING_MODE),
     member("layers", &LAYERS),
