@@ -44,6 +44,7 @@ while true; do
         sleep) sleep 30 ;;
         large)
             { printf '"'; head -c 6291600 /dev/zero | tr '\\0' x; printf '"'; } > /tmp/answer ;;
+        trace) printf '"%s"' "$(header lambda-runtime-trace-id)" > /tmp/answer ;;
         context) header lambda-runtime-client-context > /tmp/answer ;;
         arn) printf '"%s"' "$(header lambda-runtime-invoked-function-arn)" > /tmp/answer ;;
         env) env > /tmp/answer ;;
@@ -70,10 +71,9 @@ def actor():
     return zips.of_files(bootstrap=ACTOR)
 
 
-def saying(text):
-    """The code of a function that answers every event with one JSON string."""
-    return zips.of_files(
-        bootstrap=f"""#!/bin/sh
+def saying_script(text):
+    """A runtime that answers every event with one JSON string."""
+    return f"""#!/bin/sh
 api="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime"
 while true; do
     id=$(curl -sS -D - -o /dev/null "$api/invocation/next" |
@@ -81,7 +81,11 @@ while true; do
     curl -sS -o /dev/null -d '"{text}"' "$api/invocation/$id/response"
 done
 """
-    )
+
+
+def saying(text):
+    """The code of a function with that runtime."""
+    return zips.of_files(bootstrap=saying_script(text))
 
 
 def seed():

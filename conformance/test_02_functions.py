@@ -8,6 +8,7 @@ import pytest
 
 import clients
 import scripts
+import zips
 
 LAST_MODIFIED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+0000")
 # Always present in a function's configuration.
@@ -146,6 +147,39 @@ def test_update_configuration_reaches_the_function(client, create):
     function = client.get_function_configuration(FunctionName=name)
     assert function.get("Environment", {}).get("Variables", {}) == {}
     assert function["MemorySize"] == 256
+
+
+def test_empty_values_clear(client, create):
+    """Terraform removes a setting by sending it empty."""
+    name = create(
+        scripts.saying("hello"),
+        Environment={"Variables": {"A1": "x"}},
+        DeadLetterConfig={"TargetArn": "arn:aws:sqs:us-east-1:000000000000:dead"},
+    )
+    client.update_function_configuration(
+        FunctionName=name,
+        Environment={"Variables": {}},
+        DeadLetterConfig={"TargetArn": ""},
+        VpcConfig={"SubnetIds": [], "SecurityGroupIds": []},
+        Layers=[],
+        KMSKeyArn="",
+    )
+    clients.wait_updated(client, name)
+    function = client.get_function_configuration(FunctionName=name)
+    assert function.get("Environment", {}).get("Variables", {}) == {}
+    assert "DeadLetterConfig" not in function
+    assert not function.get("KMSKeyArn")
+    assert not function.get("Layers")
+    assert function.get("VpcConfig", {}).get("SubnetIds", []) == []
+    assert clients.invoke(client, name, {}).json() == "hello"
+
+
+def test_a_link_inside_the_package_works(client, create):
+    code = zips.pack(
+        zips.file("bin/real", scripts.saying_script("through a link")),
+        zips.link("bootstrap", "bin/real"),
+    )
+    assert clients.invoke(client, create(code), {}).json() == "through a link"
 
 
 def test_stale_revision_is_refused(client, create, refused):

@@ -1,6 +1,7 @@
 """Invocations that succeed: what goes in, what comes out, and what is told about it."""
 
 import base64
+import http.client
 import json
 import re
 import uuid
@@ -48,6 +49,33 @@ def test_headers_of_an_answer(server, actor):
     assert headers["X-Amzn-Trace-Id"].startswith("Root=1-")
     assert "X-Amz-Function-Error" not in headers
     assert "X-Amz-Log-Result" not in headers
+
+
+def test_a_given_trace_reaches_the_function(server, actor):
+    url = f"{server.url}/2015-03-31/functions/{actor}/invocations"
+    root = "Root=1-5759e988-bd862e3fe1be46a994272793"
+    given = {"X-Amzn-Trace-Id": f"{root};Parent=53995c3f42cd8ad8;Sampled=1"}
+    status, headers, body = clients.http(url, "POST", b'{"do": "trace"}', given)
+    assert status == 200
+    assert root in json.loads(body)
+    assert root in headers["X-Amzn-Trace-Id"]
+
+
+def test_other_ways_to_send_a_body(server, actor):
+    """Chunks, and a client that asks before it sends: curl does so with large bodies."""
+    address = server.url.removeprefix("http://")
+    path = f"/2015-03-31/functions/{actor}/invocations"
+    connection = http.client.HTTPConnection(address, timeout=30)
+    chunked = {"Transfer-Encoding": "chunked"}
+    connection.request("POST", path, iter([b'{"a"', b": 1}"]), chunked, encode_chunked=True)
+    assert connection.getresponse().read() == b'{"a": 1}'
+    connection.putrequest("POST", path)
+    connection.putheader("Expect", "100-continue")
+    connection.putheader("Content-Length", "2")
+    connection.endheaders()
+    connection.send(b"[]")
+    assert connection.getresponse().read() == b"[]"
+    connection.close()
 
 
 def test_log_tail_and_report(client, create):
