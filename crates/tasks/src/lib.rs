@@ -40,13 +40,21 @@ impl TaskKind {
     /// A task whose loss costs one connection, environment or request.
     #[must_use]
     pub const fn disposable(name: &'static str) -> Self {
-        Self { name, on_panic: OnPanic::Log, on_shutdown: OnShutdown::Drop }
+        Self {
+            name,
+            on_panic: OnPanic::Log,
+            on_shutdown: OnShutdown::Drop,
+        }
     }
 
     /// A task without which the server must not go on.
     #[must_use]
     pub const fn vital(name: &'static str) -> Self {
-        Self { name, on_panic: OnPanic::Abort, on_shutdown: OnShutdown::Drop }
+        Self {
+            name,
+            on_panic: OnPanic::Abort,
+            on_shutdown: OnShutdown::Drop,
+        }
     }
 
     /// As it was, but awaited when the server stops.
