@@ -43,6 +43,9 @@ pub(super) fn check(settings: &Settings) -> Result<(), ControlError> {
         return Err(ControlError::NotBuilt(member));
     }
     rules::effective_limits(settings)?;
+    if let Some(handler) = &settings.handler {
+        rules::handler(handler)?;
+    }
     if let Some(EnvironmentSettings {
         variables: Some(variables),
     }) = &settings.environment

@@ -91,6 +91,14 @@ pub(crate) fn environment(variables: &BTreeMap<String, String>) -> Result<(), Co
     Ok(())
 }
 
+/// The handler goes into an environment variable; its pattern lets through what cannot go there.
+pub(crate) fn handler(handler: &str) -> Result<(), ControlError> {
+    if handler.contains('\0') {
+        return refuse("The handler contains a null character.");
+    }
+    Ok(())
+}
+
 /// Limits that are tighter than the model's: the rest is for functions that Bootlace does not have.
 pub(crate) fn effective_limits(settings: &Settings) -> Result<(), ControlError> {
     let over = |name: &str, given: Option<i64>, max: u32| match given {

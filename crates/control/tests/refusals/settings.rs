@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use bootlace_control::{EnvironmentSettings, LoggingSettings, Settings, VpcSettings};
+use bootlace_control::{ControlError, EnvironmentSettings, LoggingSettings, Settings, VpcSettings};
 
 use crate::world::{
     LAYER_VERSION_ARN, ROLE_PATTERN, World, at_most, members, pattern, text, violation,
@@ -210,4 +210,37 @@ async fn settings_out_of_their_constraints() {
         change(&mut settings);
         violation(&world.update(settings).await, &value, path, &rule);
     }
+}
+
+/// Such a text cannot be in a process's environment, where the handler goes, and the pattern of
+/// handlers lets it through.
+#[tokio::test]
+async fn a_handler_with_a_null_character() {
+    let world = World::new();
+    let handler = || Some("a\0b".to_owned());
+    let created = world.create(|command| command.settings.handler = handler());
+    let text = "The handler contains a null character.";
+    let error = created.await;
+    assert!(
+        matches!(error, ControlError::InvalidParameter(_)),
+        "{error}"
+    );
+    assert_eq!(error.to_string(), text);
+
+    let command = crate::world::good();
+    let made = world.plane.create_function(&world.scope, command).await;
+    made.unwrap();
+    let settings = Settings {
+        handler: handler(),
+        ..Settings::default()
+    };
+    let mut error = world.update(settings.clone()).await;
+    for _ in 0..1_000 {
+        if !matches!(error, ControlError::Conflict(_)) {
+            break;
+        }
+        tokio::task::yield_now().await;
+        error = world.update(settings.clone()).await;
+    }
+    assert_eq!(error.to_string(), text);
 }
