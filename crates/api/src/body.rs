@@ -25,10 +25,20 @@ pub(crate) struct Room {
     kib: Arc<Semaphore>,
 }
 
-impl Default for Room {
-    fn default() -> Self {
+impl Room {
+    /// For the bodies of control-plane requests.
+    pub(crate) fn of_documents() -> Self {
+        Self::new(limits::REQUEST_BYTES_AT_ONCE)
+    }
+
+    /// For events: a room of their own, so that no upload holds up an invocation.
+    pub(crate) fn of_events() -> Self {
+        Self::new(limits::EVENT_BYTES_AT_ONCE)
+    }
+
+    fn new(bytes: usize) -> Self {
         Self {
-            kib: Arc::new(Semaphore::new(limits::REQUEST_BYTES_AT_ONCE / KIB)),
+            kib: Arc::new(Semaphore::new(bytes / KIB)),
         }
     }
 }

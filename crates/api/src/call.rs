@@ -81,7 +81,7 @@ impl Call {
 
     pub(crate) async fn read(&mut self, limit: usize) -> Result<Held, ApiError> {
         let body = self.take_body();
-        let held = self.shared.room.read(&self.headers, body, limit).await;
+        let held = self.shared.documents.read(&self.headers, body, limit).await;
         held.map_err(|error| error.of_operation(self.operation, limit))
     }
 

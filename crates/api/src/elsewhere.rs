@@ -81,7 +81,10 @@ where
             json_error(service, operation, request_id)
         }
         Elsewhere::Form { service } => {
-            let held = shared.room.read(&parts.headers, body, FORM_BYTES).await;
+            let held = shared
+                .documents
+                .read(&parts.headers, body, FORM_BYTES)
+                .await;
             let form = held.map(|held| String::from_utf8_lossy(&held.bytes).into_owned());
             let form = parse_query(Some(&form.unwrap_or_default()));
             let action = form.iter().find(|(name, _)| name == "Action");

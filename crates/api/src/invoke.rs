@@ -172,7 +172,7 @@ where
         _ => ("RequestResponse", limits::INVOKE_PAYLOAD_BYTES),
     };
     let held = shared
-        .room
+        .events
         .read(headers, body, limit)
         .await
         .map_err(|error| match error {

@@ -21,7 +21,8 @@ pub(crate) struct Shared {
     pub(crate) dispatcher: Arc<Dispatcher>,
     pub(crate) options: ApiOptions,
     pub(crate) signer: Signer,
-    pub(crate) room: body::Room,
+    pub(crate) documents: body::Room,
+    pub(crate) events: body::Room,
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
@@ -44,7 +45,8 @@ impl Service {
             dispatcher,
             options,
             signer: Signer::random(),
-            room: body::Room::default(),
+            documents: body::Room::of_documents(),
+            events: body::Room::of_events(),
             stopping,
         });
         let router = router::build(&shared);

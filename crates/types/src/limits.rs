@@ -144,8 +144,10 @@ pub const ENVIRONMENTS: usize = 5_000;
 pub const CATALOG_WAIT: Duration = Duration::from_secs(5);
 /// How long fetching code from the configured S3 endpoint may take. Ours.
 pub const S3_FETCH: Duration = Duration::from_secs(60);
-/// Request bodies that are held in memory at once, bytes; more of them wait. Ours.
-pub const REQUEST_BYTES_AT_ONCE: usize = 512 << 20;
+/// Bodies of control-plane requests that are read at once, bytes; more of them wait. Ours.
+pub const REQUEST_BYTES_AT_ONCE: usize = 384 << 20;
+/// Events that are read at once, bytes; more of them wait. They do not wait for uploads. Ours.
+pub const EVENT_BYTES_AT_ONCE: usize = 128 << 20;
 /// What is read and thrown away of a body that is too large, so that the client sees why, bytes.
 /// Ours.
 pub const DISCARD_BYTES: usize = 128 << 20;

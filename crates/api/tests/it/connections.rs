@@ -139,3 +139,29 @@ async fn a_stop_lets_running_requests_finish_and_ends_idle_connections() {
         "nobody listens any more"
     );
 }
+
+/// Uploads that were announced and do not come take all the room there is for them.
+#[tokio::test]
+async fn uploads_that_do_not_come_hold_up_no_invocation() {
+    let world = World::new().await;
+    world.created("f").await;
+    let head = format!(
+        "POST {FUNCTIONS} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 70000000\r\n\r\n{{"
+    );
+    let mut uploads = Vec::new();
+    for _ in 0..10 {
+        uploads.push(talk(&world, &head).await);
+    }
+    // Another upload shows that the server has read those: it waits.
+    let large = serde_json::json!({ "Description": "x".repeat(100_000) });
+    let waiting = world.post(FUNCTIONS, &large);
+    let waited = tokio::time::timeout(Duration::from_millis(300), waiting).await;
+    assert!(waited.is_err(), "there was room for another upload");
+
+    let event = format!("\"{}\"", "x".repeat(100_000));
+    let invoked = world.invoke("f", &[], event.clone());
+    let answer = tokio::time::timeout(Duration::from_secs(10), invoked).await;
+    assert_eq!(answer.unwrap().expect(200).body, event);
+    drop(uploads);
+    world.post(FUNCTIONS, &large).await.expect(400);
+}
