@@ -51,9 +51,14 @@ impl Connections {
             return;
         }
         let environment = Arc::clone(&self.environment);
+        let head_bytes = if self.open.len() < limits::GUEST_LONG_HEADERS {
+            limits::GUEST_HEADER_BYTES
+        } else {
+            limits::GUEST_SHORT_HEADER_BYTES
+        };
         self.open.push(bootlace_tasks::spawn(
             CONNECTION,
-            serve(environment, stream),
+            serve(environment, stream, head_bytes),
         ));
     }
 }
@@ -67,7 +72,7 @@ impl Drop for Connections {
     }
 }
 
-async fn serve(environment: Arc<Environment>, stream: TcpStream) {
+async fn serve(environment: Arc<Environment>, stream: TcpStream, head_bytes: usize) {
     // Small answers must not wait for each other.
     let _ = stream.set_nodelay(true);
     let called = AtomicBool::new(false);
@@ -78,8 +83,8 @@ async fn serve(environment: Arc<Environment>, stream: TcpStream) {
     let connection = http1::Builder::new()
         .title_case_headers(true)
         .max_headers(limits::HEADERS_COUNT)
-        .max_header_size(limits::GUEST_HEADER_BYTES)
-        .max_buf_size(limits::GUEST_HEADER_BYTES + 64 * 1024)
+        .max_header_size(head_bytes)
+        .max_buf_size(head_bytes + 64 * 1024)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let first = tokio::time::timeout(FIRST_REQUEST, connection.as_mut()).await;

@@ -100,6 +100,8 @@ pub struct Environment {
     /// Whether it was invoked since the sampler looked.
     pub(crate) touched: AtomicBool,
     pub(crate) invocations: AtomicU64,
+    /// Whether a body of the runtime's is arriving and being kept.
+    receiving: AtomicBool,
     /// How long the parts of its start took, microseconds.
     sandbox_us: AtomicU64,
     init_us: AtomicU64,
@@ -120,6 +122,15 @@ impl fmt::Debug for Environment {
         f.debug_struct("Environment")
             .field("id", &self.id)
             .finish_non_exhaustive()
+    }
+}
+
+/// The right to keep a body that is arriving; an environment gives it to one at a time.
+pub(crate) struct Receiving<'a>(&'a AtomicBool);
+
+impl Drop for Receiving<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
     }
 }
 
@@ -148,6 +159,7 @@ impl Environment {
             peak: AtomicU64::new(0),
             touched: AtomicBool::new(false),
             invocations: AtomicU64::new(0),
+            receiving: AtomicBool::new(false),
             sandbox_us: AtomicU64::new(0),
             init_us: AtomicU64::new(0),
             core: Mutex::new(Core {
@@ -341,6 +353,14 @@ impl Environment {
 
     pub(crate) fn overdue(&self, now: Instant) -> Option<RequestId> {
         self.lock().lifecycle.overdue(now)
+    }
+
+    /// Lets a body be kept, if the state wants one and no other is arriving.
+    pub(crate) fn receive(&self, wanted: impl FnOnce(&State) -> bool) -> Option<Receiving<'_>> {
+        if !self.with_state(wanted) || self.receiving.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        Some(Receiving(&self.receiving))
     }
 
     /// Reads the state under the lock.

@@ -45,6 +45,16 @@ impl State {
     pub(crate) fn ended_by_init_error(&self) -> bool {
         matches!(self, Self::ShuttingDown(Ending::InitError))
     }
+
+    /// Whether the runtime may answer this request now.
+    pub(crate) fn expects_answer(&self, id: Option<RequestId>) -> bool {
+        matches!(self, Self::Invoking(running) if running.expects(id))
+    }
+
+    /// Whether the runtime may say now that it cannot initialize.
+    pub(crate) fn expects_init_error(&self) -> bool {
+        matches!(self, Self::Initializing { .. })
+    }
 }
 
 /// What brought an environment to its end, as far as late calls of its runtime must know it.

@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 
 use crate::environment::{Environment, NextAnswer};
 use crate::failure::AnswerFault;
-use crate::lifecycle::{Event, Refusal, Verdict};
+use crate::lifecycle::{Event, Refusal, State, Verdict};
 
 type Answer = Response<Full<Bytes>>;
 
@@ -94,7 +94,10 @@ async fn response(
 ) -> Answer {
     let mode = request.headers().get(RESPONSE_MODE);
     let known_mode = mode.is_none_or(|mode| mode.is_empty() || mode == "streaming");
-    let event = match collect(request.into_body()).await {
+    let Some(body) = answer_body(environment, id, request.into_body()).await else {
+        return accepted_or(environment.happen(unwanted()));
+    };
+    let event = match body {
         _ if !known_mode => Event::Faulty {
             id,
             fault: AnswerFault::Mode,
@@ -110,15 +113,55 @@ async fn error(
     id: Option<RequestId>,
     request: Request<Incoming>,
 ) -> Answer {
-    let event = match collect(request.into_body()).await {
+    let Some(body) = answer_body(environment, id, request.into_body()).await else {
+        return accepted_or(environment.happen(unwanted()));
+    };
+    let event = match body {
         Ok(body) => Event::Error { id, body },
         Err(fault) => Event::Faulty { id, fault },
     };
     accepted_or(environment.happen(event))
 }
 
+/// An answer that no running invocation can take.
+fn unwanted() -> Event {
+    Event::Response {
+        id: None,
+        body: Bytes::new(),
+    }
+}
+
+/// The body of an answer, if the invocation runs and no other answer to it is arriving. What nobody
+/// waits for is read and dropped as it comes, so that hoarded requests cost the server nothing.
+async fn answer_body(
+    environment: &Arc<Environment>,
+    id: Option<RequestId>,
+    body: Incoming,
+) -> Option<Result<Bytes, AnswerFault>> {
+    let receiving = environment.receive(|state| state.expects_answer(id));
+    let Some(_receiving) = receiving else {
+        discard(body).await;
+        return None;
+    };
+    Some(collect(body).await)
+}
+
 async fn init_error(environment: &Arc<Environment>, request: Request<Incoming>) -> Answer {
     let error_type = error_type(request.headers());
+    let Some(_receiving) = environment.receive(State::expects_init_error) else {
+        let verdict = if environment.with_state(State::expects_init_error) {
+            // One report is arriving already.
+            Verdict::Refused(Refusal::Transition {
+                from: "InitError",
+                to: "InitError",
+            })
+        } else {
+            let body = Bytes::new();
+            environment.happen(Event::InitError { error_type, body })
+        };
+        discard(request.into_body()).await;
+        return accepted_or(verdict);
+    };
     let body = match collect(request.into_body()).await {
         Ok(body) => body,
         Err(fault) => return refusal(Refusal::Fault(fault)),
@@ -165,6 +208,17 @@ async fn collect(mut body: Incoming) -> Result<Bytes, AnswerFault> {
     } else {
         buffer.freeze()
     })
+}
+
+/// Reads a body that nobody wants, as far as a connection is worth it.
+async fn discard(mut body: Incoming) {
+    let mut discarded = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        discarded += frame.data_ref().map_or(0, Bytes::len);
+        if discarded > DISCARD_BYTES {
+            return;
+        }
+    }
 }
 
 /// The type of an error as the log may show it: the header if it has AWS's form.

@@ -17,6 +17,10 @@ pub const CLIENT_CONTEXT_BYTES: usize = 3_583;
 pub const CLIENT_HEADER_BYTES: usize = 1 << 20;
 /// Header block that a guest may send, bytes. AWS: up to 1 MiB (X-Ray cause).
 pub const GUEST_HEADER_BYTES: usize = 1 << 20;
+/// Connections of one sandbox that may send so much, count; the next ones may send less. Ours.
+pub const GUEST_LONG_HEADERS: usize = 4;
+/// Header block on the other connections, bytes. Ours.
+pub const GUEST_SHORT_HEADER_BYTES: usize = 64 * 1_024;
 /// Headers in one request, count. Ours.
 pub const HEADERS_COUNT: usize = 1_000;
 /// Connections of one sandbox to its Runtime API at once, count. Ours.

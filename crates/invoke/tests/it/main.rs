@@ -7,6 +7,7 @@
 )]
 
 mod failures;
+mod hoards;
 mod logs;
 mod pools;
 mod runtime_api;
