@@ -53,6 +53,8 @@ pub enum LogOrigin {
 
 /// Bytes read in one system call.
 const CHUNK_BYTES: usize = 16 * 1024;
+/// Reads before other tasks get their turn, count.
+const READS_AT_ONCE: usize = 16;
 /// Most that is read when an invocation ends: a pipe cannot hold more, unless its writer goes on.
 const DRAIN_BYTES: usize = 1 << 20;
 
@@ -104,9 +106,15 @@ impl Log {
         let Some(output) = self.output.get() else {
             return;
         };
+        let mut reads = 0_usize;
         while output.readable().await.is_ok() {
             if self.read_ready(output).is_break() {
                 return;
+            }
+            reads += 1;
+            // As long as there is something to read, nothing above ever waits.
+            if reads.is_multiple_of(READS_AT_ONCE) {
+                tokio::task::yield_now().await;
             }
         }
     }
@@ -283,6 +291,8 @@ impl Tail {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
 
     type Seen = Arc<Mutex<Vec<(LogOrigin, Vec<u8>)>>>;
@@ -358,6 +368,30 @@ mod tests {
         log.function(&mut log.lock(), &long);
         let lengths: Vec<usize> = seen.lock().unwrap().iter().map(|(_, l)| l.len()).collect();
         assert_eq!(lengths, [limits::LOG_LINE_BYTES, 1]);
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_never_pauses_leaves_others_their_turn() {
+        const LINE: &[u8] = b"and another one\n";
+        const LAST: u32 = 1_000_000;
+        let (output, input) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+        rustix::io::ioctl_fionbio(&output, true).unwrap();
+        rustix::io::write(&input, LINE).unwrap();
+        let written = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&written);
+        // Whenever a line is read the next is there already.
+        let log = log(LogSink::Each(Arc::new(move |_: &LogEvent<'_>| {
+            if count.fetch_add(1, Ordering::Relaxed) < LAST {
+                rustix::io::write(&input, LINE).unwrap();
+            }
+        })));
+        log.attach(output).unwrap();
+        tokio::select! {
+            biased;
+            () = log.follow() => unreachable!("the writer is still there"),
+            () = tokio::task::yield_now() => {}
+        }
+        assert!(written.load(Ordering::Relaxed) < LAST, "nobody else ran");
     }
 
     #[test]
