@@ -18,7 +18,9 @@ pub(crate) fn check(
     uri: &Uri,
 ) -> Result<Option<HeaderValue>, ApiError> {
     let Some(authority) = authority(headers, uri) else {
-        return Err(ApiError::access_denied("The request has no Host header."));
+        return Err(ApiError::access_denied(
+            "The request needs one Host header.",
+        ));
     };
     let host = host_of(authority);
     let named = |allowed: &String| allowed.eq_ignore_ascii_case(host);
@@ -51,11 +53,15 @@ pub(crate) fn check(
     ))
 }
 
-/// `host[:port]` as the client wrote it.
+/// `host[:port]` as the client wrote it, if it wrote one.
 pub(crate) fn authority<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
     match uri.authority() {
         Some(authority) => Some(authority.as_str()),
-        None => headers.get(header::HOST)?.to_str().ok(),
+        None => {
+            let mut hosts = headers.get_all(header::HOST).iter();
+            let host = hosts.next().filter(|_| hosts.next().is_none());
+            host?.to_str().ok()
+        }
     }
 }
 

@@ -35,6 +35,16 @@ async fn a_request_without_a_host_is_refused() {
     );
 }
 
+/// Of two names a proxy and we might each take another.
+#[tokio::test]
+async fn a_request_with_two_hosts_is_refused() {
+    let world = World::new().await;
+    let head = "GET /bootlace/v1/health HTTP/1.1\r\nhost: localhost\r\nhost: evil.example\r\n\r\n";
+    let mut stream = talk(&world, head).await;
+    let answer = read_until(&mut stream, "}").await;
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+}
+
 #[tokio::test]
 async fn a_body_in_chunks_is_measured_while_it_is_read() {
     let world = World::new().await;
