@@ -134,6 +134,13 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, kind, Shape::BareCapital, message)
     }
 
+    pub(crate) fn no_such_region(region: &str) -> Self {
+        let region: String = region.chars().take(64).collect();
+        let message = format!("Credential should be scoped to a valid region, not '{region}'.");
+        let kind = "InvalidSignatureException";
+        Self::new(StatusCode::FORBIDDEN, kind, Shape::Bare, message)
+    }
+
     pub(crate) fn unknown_operation(message: impl Into<String>) -> Self {
         let kind = "UnknownOperationException";
         Self::new(StatusCode::NOT_FOUND, kind, Shape::BareCapital, message)

@@ -57,14 +57,20 @@ pub(crate) async fn answer(shared: &Shared, request: Request<Incoming>) -> Respo
             .into_iter()
             .find(|(key, _)| key == "Qualifier")
     });
-    let asked = Asked {
-        request_id,
-        scope: identity::scope(&parts.headers, &shared.options.default_region),
-        name,
-        qualifier: qualifier.map(|(_, value)| value),
-        headers: &parts.headers,
+    let answered = match identity::scope(&parts.headers, &shared.options.default_region) {
+        Ok(scope) => {
+            let asked = Asked {
+                request_id,
+                scope,
+                name,
+                qualifier: qualifier.map(|(_, value)| value),
+                headers: &parts.headers,
+            };
+            invoke(shared, asked, body).await
+        }
+        Err(error) => Err(error),
     };
-    invoke(shared, asked, body).await.unwrap_or_else(|error| {
+    answered.unwrap_or_else(|error| {
         let (status, kind) = (error.status().as_u16(), error.kind());
         tracing::debug!(%request_id, status, kind, "refused");
         answer::refusal(&error, request_id)

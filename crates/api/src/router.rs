@@ -10,7 +10,7 @@ use hyper::Response;
 use crate::answer::{self, Body};
 use crate::call::{Call, parse_query};
 use crate::error::ApiError;
-use crate::routes::{Answered, OPERATIONS, OWN, Route};
+use crate::routes::{Answered, AuthClass, OPERATIONS, OWN, Route};
 use crate::service::{Shared, unknown_operation};
 use crate::{guard, identity};
 
@@ -107,10 +107,16 @@ async fn run(
     let authority = guard::authority(&parts.headers, &parts.uri)
         .unwrap_or_default()
         .to_owned();
+    let default_region = &shared.options.default_region;
+    let scope = match identity::scope(&parts.headers, default_region) {
+        // What is ours is in no region.
+        Err(_) if route.auth != AuthClass::Sigv4 => identity::unsigned(default_region),
+        scope => scope?,
+    };
     let call = Call {
         operation: route.operation,
         request_id,
-        scope: identity::scope(&parts.headers, &shared.options.default_region),
+        scope,
         authority,
         params,
         query: parse_query(parts.uri.query()),

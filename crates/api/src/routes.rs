@@ -55,7 +55,7 @@ pub(crate) struct Route {
     pub(crate) operation: &'static str,
     pub(crate) method: &'static str,
     path: &'static str,
-    auth: AuthClass,
+    pub(crate) auth: AuthClass,
     /// `None`: not built yet.
     pub(crate) handler: Option<Handler>,
 }

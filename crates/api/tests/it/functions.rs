@@ -357,3 +357,31 @@ async fn accounts_and_regions_are_apart() {
             .expect(status);
     }
 }
+
+/// What is signed for a region that cannot be must not act in another.
+#[tokio::test]
+async fn a_region_that_cannot_be_is_refused() {
+    let world = World::new().await;
+    world.created("f").await;
+    let path = format!("{FUNCTIONS}/f");
+    let invoke = format!("{path}/invocations");
+    for region in ["eu-west1", "US-EAST-1", "local", "us_east_1"] {
+        let scope = format!(
+            "AWS4-HMAC-SHA256 Credential=test/20261124/{region}/lambda/aws4_request, \
+             SignedHeaders=host, Signature=0"
+        );
+        let headers = [("authorization", scope.as_str())];
+        for (method, path) in [(Method::DELETE, &path), (Method::POST, &invoke)] {
+            let refusal = world.send(method, path, &headers, "").await.refusal();
+            let text = format!("Credential should be scoped to a valid region, not '{region}'.");
+            let expect = (403, "InvalidSignatureException".to_owned(), text);
+            assert_eq!(refusal, expect);
+        }
+        let health = "/bootlace/v1/health";
+        world
+            .send(Method::GET, health, &headers, "")
+            .await
+            .expect(200);
+    }
+    world.get(&path).await.expect(200);
+}
