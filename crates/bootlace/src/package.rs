@@ -18,15 +18,20 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     if kind.is_dir() {
         return zip_directory(path).with_context(|| format!("cannot zip the directory {shown}"));
     }
-    // Whatever is larger cannot be sent at all; what is smaller the server judges.
-    if kind.len() > u64::try_from(limits::REQUEST_BYTES).unwrap_or(u64::MAX) {
-        bail!(
-            "{shown} has {} bytes; a direct upload may have {}",
-            kind.len(),
-            limits::ZIP_DIRECT_BYTES
-        );
+    let file = fs::File::open(path).with_context(|| format!("cannot read {shown}"))?;
+    read_all(file).with_context(|| format!("cannot read {shown}"))
+}
+
+/// Reads a file, a device or a pipe to its end, which has to come. Whatever is larger cannot be
+/// sent at all; what is smaller the server judges.
+pub(crate) fn read_all(from: impl Read) -> anyhow::Result<Vec<u8>> {
+    let limit = u64::try_from(limits::REQUEST_BYTES).unwrap_or(u64::MAX);
+    let mut bytes = Vec::new();
+    let read = from.take(limit + 1).read_to_end(&mut bytes)?;
+    if read > limits::REQUEST_BYTES {
+        bail!("it has more than {limit} bytes, which is more than a request may have");
     }
-    fs::read(path).with_context(|| format!("cannot read {shown}"))
+    Ok(bytes)
 }
 
 /// Zips files that are given as name, mode and content.
@@ -169,5 +174,11 @@ mod tests {
             read(&root.path().join("absent")).expect_err("refused")
         );
         assert!(error.contains("cannot read"), "{error}");
+    }
+
+    #[test]
+    fn what_has_no_end_is_refused() {
+        let error = format!("{:#}", read(Path::new("/dev/zero")).expect_err("refused"));
+        assert!(error.contains("more than 70167211 bytes"), "{error}");
     }
 }

@@ -1,6 +1,5 @@
 //! `bootlace invoke`: one synchronous invocation.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -14,6 +13,7 @@ use serde_json::{Value, json};
 use crate::client::{Client, Connection, encode};
 use crate::exit::{Done, Failure};
 use crate::output::{self, Format};
+use crate::package;
 
 #[derive(Debug, Args)]
 pub(crate) struct Invoke {
@@ -168,14 +168,10 @@ impl Outcome {
 
 fn read_payload(path: &Path) -> anyhow::Result<Bytes> {
     if path.as_os_str() == "-" {
-        let mut payload = Vec::new();
-        std::io::stdin()
-            .read_to_end(&mut payload)
-            .context("cannot read standard input")?;
-        return Ok(payload.into());
+        let payload = package::read_all(std::io::stdin().lock());
+        return Ok(payload.context("cannot read standard input")?.into());
     }
-    let payload = std::fs::read(path);
-    Ok(payload
-        .with_context(|| format!("cannot read {}", path.display()))?
-        .into())
+    let shown = || format!("cannot read {}", path.display());
+    let file = std::fs::File::open(path).with_context(shown)?;
+    Ok(package::read_all(file).with_context(shown)?.into())
 }
