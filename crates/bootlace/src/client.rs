@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use bootlace_tasks::TaskKind;
-use bootlace_types::clock;
+use bootlace_types::{Region, clock};
 use bytes::Bytes;
 use clap::Args;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
@@ -90,9 +90,27 @@ impl Client {
         if uri.path() != "/" || uri.query().is_some() {
             return Err(wrong("has a path; only http://HOST:PORT is expected"));
         }
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
         let host = uri.host().ok_or_else(|| wrong("names no host"))?;
+        // The library takes a port that is none for no port.
+        let port: u16 = match authority.rsplit_once(host).map(|(_, after)| after) {
+            None | Some("") => 80,
+            Some(after) => {
+                let port = after.strip_prefix(':').and_then(|port| port.parse().ok());
+                port.ok_or_else(|| wrong("has no port from 0 to 65535"))?
+            }
+        };
+        // A mistyped region must not be another one.
+        if region.parse::<Region>().is_err() {
+            return Err(Failure::usage(format!("{region:?} is no region")));
+        }
+        if !access_key_id.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Failure::usage(format!(
+                "AWS_ACCESS_KEY_ID: {access_key_id:?} is no access key id"
+            )));
+        }
         Ok(Self {
-            authority: format!("{host}:{}", uri.port_u16().unwrap_or(80)),
+            authority: format!("{host}:{port}"),
             region: region.to_owned(),
             access_key_id: access_key_id.to_owned(),
         })
@@ -115,7 +133,8 @@ impl Client {
                 ANSWER.as_secs()
             )
         })??;
-        if answer.status.is_client_error() || answer.status.is_server_error() {
+        // What is neither is not Bootlace's, a redirection say, and is no success either.
+        if !answer.status.is_success() {
             return Err(answer.refusal());
         }
         Ok(answer)
@@ -278,13 +297,15 @@ mod tests {
     #[test]
     fn only_plain_http_to_a_host_is_an_endpoint() {
         assert_eq!(
-            Client::new("http://[::1]:9", "r", "k")
+            Client::new("http://[::1]:9", "us-east-1", "k")
                 .expect("valid")
                 .authority,
             "[::1]:9"
         );
         assert_eq!(
-            Client::new("http://h", "r", "k").expect("valid").authority,
+            Client::new("http://h", "us-east-1", "k")
+                .expect("valid")
+                .authority,
             "h:80"
         );
         for bad in [
@@ -293,11 +314,21 @@ mod tests {
             "",
             "http://h/x",
             "ftp://h",
+            "http://h:99999",
+            "http://h:",
         ] {
             assert!(
-                matches!(Client::new(bad, "r", "k"), Err(Failure::Usage(_))),
+                matches!(Client::new(bad, "us-east-1", "k"), Err(Failure::Usage(_))),
                 "{bad}"
             );
+        }
+    }
+
+    #[test]
+    fn a_mistyped_region_or_key_is_told() {
+        for (region, key) in [("eu-west1", "k"), ("", "k"), ("us-east-1", "a\nb")] {
+            let client = Client::new("http://h", region, key);
+            assert!(matches!(client, Err(Failure::Usage(_))), "{region} {key:?}");
         }
     }
 

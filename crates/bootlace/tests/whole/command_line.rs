@@ -1,6 +1,6 @@
 //! The command line without a server: usage, configuration, exit codes.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::Stdio;
 
@@ -124,6 +124,31 @@ fn a_server_that_is_not_there_is_3() {
         .output()
         .expect("runs");
     assert_eq!(output.status.code(), Some(3));
+}
+
+#[test]
+fn what_is_no_answer_of_ours_is_no_success() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let elsewhere = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a client");
+        let mut request = [0; 4096];
+        assert_ne!(stream.read(&mut request).expect("a request"), 0);
+        let answer = "HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n";
+        stream.write_all(answer.as_bytes()).expect("answered");
+    });
+    refused(
+        &["function", "list", "--endpoint-url", &url],
+        4,
+        "302 Found",
+    );
+    elsewhere.join().expect("answered");
+}
+
+#[test]
+fn a_mistyped_region_is_2() {
+    let args = ["function", "delete", "f", "--region", "eu-west1"];
+    refused(&args, 2, "\"eu-west1\" is no region");
 }
 
 #[test]
