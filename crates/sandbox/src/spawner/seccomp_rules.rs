@@ -104,13 +104,14 @@ pub(super) fn rules() -> Vec<Rule> {
     for (number, why) in ABSENT {
         rules.push(rule(*number, Argument::Any, ENOSYS, why));
     }
-    let bits = NAMESPACES.cast_unsigned();
+    let bits = (NAMESPACES | libc::CLONE_PARENT).cast_unsigned();
     rules.extend([
         rule(
             libc::SYS_clone,
             Argument::HasBits { index: 0, bits },
             EPERM,
-            "no new namespaces; threads and processes are made without these flags",
+            "no new namespaces, and no children of the spawner, which would have to reap them; \
+             threads and processes are made without these flags",
         ),
         rule(
             libc::SYS_personality,

@@ -121,6 +121,8 @@ fn namespaces() -> Vec<Attempt> {
         ("unshare pid", unshare(libc::CLONE_NEWPID)),
         ("clone user", clone(libc::CLONE_NEWUSER)),
         ("clone net", clone(libc::CLONE_NEWNET)),
+        // A child of the spawner, which would have to wait for it.
+        ("clone parent", clone(libc::CLONE_PARENT)),
         ("clone3", call(libc::SYS_clone3, [page(), 88, 0, 0, 0, 0])),
         ("setns", call(libc::SYS_setns, [own, 0, 0, 0, 0, 0])),
         (
