@@ -290,6 +290,42 @@ async fn memory_beyond_the_limit_is_a_reported_kill() {
 }
 
 #[tokio::test]
+async fn what_lies_in_sockets_is_limited_too() {
+    let host = Host::start();
+    let sandbox = prober(&host).await;
+    let report = probe(&sandbox, &["sockets"]).await;
+    let bytes = report["bytes"].as_u64().unwrap();
+    // A quarter of its memory, and what each connection may have at the least.
+    assert!(bytes < 128 << 20, "{report}");
+    host.driver.shutdown().await;
+}
+
+#[tokio::test]
+async fn nothing_of_the_network_is_left_for_other_code() {
+    let host = Host::start();
+    let first = host.tree(&[("first", b"", 0o644)]);
+    let other = host.tree(&[("other", b"", 0o644)]);
+    let received = "sed -n 's/^ *lo: *\\([0-9]*\\).*/\\1/p' /proc/net/dev";
+    // More than there are prepared.
+    for _ in 0..12 {
+        let sandbox = host.sandbox(&first).await;
+        let talk = "exec 3<>/dev/tcp/127.0.0.1/9001; echo hello >&3; exec 3>&-";
+        let script = format!("{talk}; {received}");
+        assert_ne!(output_of(&sandbox, &script).await, "0\n");
+        sandbox.destroy().await.unwrap();
+    }
+    let mut sandboxes = Vec::new();
+    for _ in 0..12 {
+        let sandbox = host.sandbox(&other).await;
+        let script = format!("{received}; wc -l < /proc/net/tcp");
+        // The heading and the listener.
+        assert_eq!(output_of(&sandbox, &script).await, "0\n2\n");
+        sandboxes.push(sandbox);
+    }
+    host.driver.shutdown().await;
+}
+
+#[tokio::test]
 async fn files_in_tmp_do_not_count_as_memory_in_use() {
     let host = Host::start();
     let sandbox = host.empty().await;

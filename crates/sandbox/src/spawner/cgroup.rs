@@ -38,6 +38,8 @@ pub(super) struct Cgroups {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Limits {
     pub(super) memory_bytes: u64,
+    /// Of what is in sockets. Version 2 counts it as memory.
+    pub(super) socket_bytes: u64,
     pub(super) processes: u32,
 }
 
@@ -151,6 +153,9 @@ impl Cgroups {
         if let Some(hierarchy) = &self.v1_memory {
             const PLAIN: &str = "memory.limit_in_bytes";
             const WITH_SWAP: &str = "memory.memsw.limit_in_bytes";
+            // Counted apart, if at all: without a limit it would be the host's.
+            let sockets = limits.socket_bytes.to_string();
+            hierarchy.write_if_present(group, "memory.kmem.tcp.limit_in_bytes", &sockets)?;
             // The limit with swap may never be the lower one, so a group that is used again with
             // more memory than before needs it raised first, and with less lowered last.
             let written = hierarchy.write(group, PLAIN, &memory);

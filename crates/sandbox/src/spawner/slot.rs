@@ -1,8 +1,9 @@
 //! Prepared places for sandboxes: a network namespace, a user namespace and a host uid of its own.
 //!
-//! They hold nothing of the code that used them: code has no privilege over either namespace, so a
-//! slot serves again after everything in its sandbox is gone. Making one costs more than the rest
-//! of a start, so they are made while nothing else is to do.
+//! Code has no privilege over either namespace, so a slot serves again after everything in its
+//! sandbox is gone. It serves the same code only: a network namespace still tells what passed
+//! through it, by its counters and by the connections that were closed within the last minute.
+//! Making one costs more than the rest of a start, so they are made while nothing else is to do.
 
 use std::fs;
 use std::io;
@@ -19,6 +20,7 @@ use super::base::{GROUP_ID, USER_ID};
 use super::child::{self, Birth, Stack};
 use super::stage::Stages;
 use super::sys;
+use crate::TreeMount;
 
 /// Connections that may wait to be accepted, count.
 const BACKLOG: i32 = 128;
@@ -33,6 +35,8 @@ pub(super) struct Slot {
     pub(super) user: OwnedFd,
     /// A listener made ahead, and its port.
     listener: Option<(u16, OwnedFd)>,
+    /// The code that it served or serves.
+    code: Vec<TreeMount>,
 }
 
 /// Free slots.
@@ -40,7 +44,10 @@ pub(super) struct Slot {
 pub(super) struct Slots {
     first_uid: u32,
     made: u32,
-    free: Vec<Slot>,
+    /// Those that served nobody yet.
+    fresh: Vec<Slot>,
+    /// Those that served before; the longest free first.
+    used: Vec<Slot>,
     /// Uids of slots that were given up.
     returned: Vec<u32>,
     ready: usize,
@@ -53,36 +60,45 @@ impl Slots {
         Self {
             first_uid,
             made: 0,
-            free: Vec::new(),
+            fresh: Vec::new(),
+            used: Vec::new(),
             returned: Vec::new(),
             ready,
             port: 9001,
         }
     }
 
-    /// Whether there are fewer free slots than should be.
+    /// Whether there are fewer fresh slots than should be.
     pub(super) fn wants_more(&self) -> bool {
-        self.free.len() < self.ready
+        self.fresh.len() < self.ready
     }
 
     pub(super) fn make_one(&mut self, proc: BorrowedFd<'_>, stack: &mut Stack) -> io::Result<()> {
         let slot = self.make(proc, stack)?;
-        self.free.insert(0, slot);
+        self.fresh.insert(0, slot);
         Ok(())
     }
 
-    /// A slot with a listener on this port.
+    /// A slot for this code, with a listener on this port.
     pub(super) fn take(
         &mut self,
         port: u16,
+        code: &[TreeMount],
         proc: BorrowedFd<'_>,
         stack: &mut Stack,
     ) -> io::Result<(Slot, OwnedFd)> {
         self.port = port;
-        let mut slot = match self.free.pop() {
+        let served = self.used.iter().rposition(|slot| slot.code == code);
+        let mut slot = match served.map(|at| self.used.remove(at)) {
             Some(slot) => slot,
-            None => self.make(proc, stack)?,
+            None => match self.fresh.pop() {
+                Some(slot) => slot,
+                None => self.make(proc, stack)?,
+            },
         };
+        if slot.code.is_empty() {
+            slot.code = code.to_vec();
+        }
         match slot.listener.take() {
             Some((made_for, listener)) if made_for == port => Ok((slot, listener)),
             _ => {
@@ -97,11 +113,15 @@ impl Slots {
         // The new listener also proves that nobody holds the old one; connections that waited
         // there were reset with it.
         match listener_in(slot.network.as_fd(), self.port, stack) {
-            Ok(listener) if self.free.len() < self.ready.max(1) * 4 => {
+            Ok(listener) => {
                 slot.listener = Some((self.port, listener));
-                self.free.push(slot);
+                self.used.push(slot);
             }
-            _ => self.returned.push(slot.uid),
+            Err(_) => self.returned.push(slot.uid),
+        }
+        if self.used.len() > self.ready.max(1) * 4 {
+            let longest_free = self.used.remove(0);
+            self.returned.push(longest_free.uid);
         }
     }
 
@@ -126,6 +146,7 @@ impl Slots {
                 network,
                 user,
                 listener,
+                code: Vec::new(),
             })
         });
         if made.is_err() {

@@ -25,6 +25,9 @@ const GROUPS_READY: usize = 8;
 /// Cgroups that wait to be removed before removing them is no longer a chore, count.
 const GROUPS_DEAD: usize = 64;
 
+/// What lies in a sandbox's sockets may be this part of its memory, where it is counted apart.
+const SOCKET_SHARE: u64 = 4;
+
 /// What came of a command: a report, and a descriptor to send with it.
 type Outcome = (Option<Report>, Option<OwnedFd>);
 
@@ -173,6 +176,7 @@ impl Table {
         let limits = Limits {
             // What lies in /tmp is memory too, and is limited by itself.
             memory_bytes: spec.memory_bytes.saturating_add(spec.tmp_bytes),
+            socket_bytes: spec.memory_bytes / SOCKET_SHARE,
             processes: spec.processes,
         };
         let paths = cgroups.paths(&group);
@@ -182,9 +186,12 @@ impl Table {
             return Err(("cgroup limits".into(), error));
         }
         let _ = stages.step("cgroup", Ok(()));
-        let taken = self
-            .slots
-            .take(spec.listen_port, self.proc.as_fd(), &mut self.stack);
+        let taken = self.slots.take(
+            spec.listen_port,
+            &spec.trees,
+            self.proc.as_fd(),
+            &mut self.stack,
+        );
         let (slot, listener) = match taken {
             Ok(taken) => taken,
             Err(error) => {

@@ -2,7 +2,9 @@
 #![allow(unsafe_code, reason = "a fork bomb is made of forks")]
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -12,6 +14,9 @@ const FILES: usize = 500_000;
 const FORKS: usize = 2_000;
 const MEMORY_BYTES: usize = 4 << 30;
 const CHUNK_BYTES: usize = 1 << 20;
+const CONNECTIONS: usize = 200;
+const STALL: Duration = Duration::from_millis(500);
+const SOCKET_BYTES: usize = 512 << 20;
 
 /// Writes until nothing more fits.
 pub(crate) fn fill(path: &str) -> Value {
@@ -76,4 +81,34 @@ pub(crate) fn memory() -> Value {
         chunks.push(std::hint::black_box(chunk));
     }
     json!({ "bytes": chunks.len() * CHUNK_BYTES })
+}
+
+/// Sends to itself what it never reads, on many connections; tells how much the kernel took.
+pub(crate) fn sockets() -> Value {
+    let mut taken = 0;
+    let mut held = Vec::new();
+    let chunk = vec![1_u8; CHUNK_BYTES];
+    let error = (|| {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        while held.len() < CONNECTIONS && taken < SOCKET_BYTES {
+            let mut sender = TcpStream::connect(listener.local_addr()?)?;
+            let (mut receiver, _) = listener.accept()?;
+            // At the limit nothing moves any more.
+            sender.set_write_timeout(Some(STALL))?;
+            receiver.set_read_timeout(Some(STALL))?;
+            // A receiver that reads well at first is given a larger buffer.
+            for _ in 0..4 {
+                sender.write_all(&chunk[..64 << 10])?;
+                receiver.read_exact(&mut vec![0; 64 << 10])?;
+            }
+            sender.set_nonblocking(true)?;
+            while let Ok(count) = sender.write(&chunk) {
+                taken += count;
+            }
+            held.push((sender, receiver));
+        }
+        Ok::<_, std::io::Error>(())
+    })();
+    json!({ "bytes": taken, "connections": held.len(),
+        "errno": error.err().and_then(|error| error.raw_os_error()) })
 }

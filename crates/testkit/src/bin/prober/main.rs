@@ -1,7 +1,8 @@
 //! Looks at a sandbox from inside, tries to get out of it, and reports as JSON.
 //!
 //! `prober look` · `prober escape` · `prober reach PORT ABSTRACT_NAME` · `prober write PATH…` ·
-//! `prober fill PATH` · `prober files DIR` · `prober fork` · `prober memory`
+//! `prober fill PATH` · `prober files DIR` · `prober fork` · `prober memory` ·
+//! `prober sockets`
 
 mod escape;
 mod exhaust;
@@ -23,6 +24,7 @@ fn main() {
         ["files", dir] => exhaust::files(dir),
         ["fork"] => exhaust::fork(),
         ["memory"] => exhaust::memory(),
+        ["sockets"] => exhaust::sockets(),
         _ => Value::from("unknown task"),
     };
     println!("{report}");
