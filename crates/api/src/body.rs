@@ -47,8 +47,14 @@ impl Room {
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) bytes: Bytes,
-    _place: Option<OwnedSemaphorePermit>,
+    pub(crate) place: Place,
 }
+
+/// What a body takes of the room; small ones take nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Place(
+    #[allow(dead_code, reason = "held, not read")] Option<OwnedSemaphorePermit>,
+);
 
 /// Why a body was not read.
 #[derive(Debug)]
@@ -109,10 +115,8 @@ impl Room {
                 whole.unwrap_or(Err(BodyError::Silent))?
             }
         };
-        Ok(Held {
-            bytes,
-            _place: place,
-        })
+        let place = shrunk(place, bytes.len());
+        Ok(Held { bytes, place })
     }
 
     async fn place(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
@@ -123,6 +127,21 @@ impl Room {
         // Only a closed semaphore gives none, and this one is never closed.
         Arc::clone(&self.kib).acquire_many_owned(kib).await.ok()
     }
+}
+
+/// A body in chunks may have been as large as the limit; it keeps the place for what it was.
+fn shrunk(place: Option<OwnedSemaphorePermit>, bytes: usize) -> Place {
+    let needed = if bytes <= SMALL {
+        0
+    } else {
+        bytes.div_ceil(KIB)
+    };
+    let shrink = |mut place: OwnedSemaphorePermit| {
+        let surplus = place.num_permits().saturating_sub(needed);
+        drop(place.split(surplus));
+        place
+    };
+    Place(place.map(shrink).filter(|place| place.num_permits() > 0))
 }
 
 /// Reads what follows the first piece.
@@ -181,4 +200,35 @@ where
         }
     }
     u64::try_from(discarded).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{Full, StreamBody};
+    use hyper::body::Frame;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_keeps_the_place_it_needs() {
+        let room = Room::new(1024 * KIB);
+        let free = || room.kib.available_permits();
+        let headers = HeaderMap::new();
+        let large = Bytes::from(vec![b'x'; 100 * KIB]);
+
+        let piece = Ok::<_, std::convert::Infallible>(Frame::data(large.clone()));
+        let chunks = StreamBody::new(futures_util::stream::iter([piece]));
+        let in_chunks = room.read(&headers, chunks, 900 * KIB).await.unwrap();
+        assert_eq!(free(), 924);
+        let whole = room.read(&headers, Full::new(large), 900 * KIB).await;
+        let whole = whole.unwrap();
+        assert_eq!(free(), 824);
+        let small = Full::new(Bytes::from_static(b"{}"));
+        let small = room.read(&headers, small, 900 * KIB).await.unwrap();
+        assert_eq!(free(), 824);
+        drop((in_chunks.bytes, whole.bytes, small.bytes));
+        assert_eq!(free(), 824);
+        drop((in_chunks.place, whole.place, small.place));
+        assert_eq!(free(), 1024);
+    }
 }

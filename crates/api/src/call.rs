@@ -7,7 +7,7 @@ use hyper::HeaderMap;
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 
-use crate::body::Held;
+use crate::body::{Held, Place};
 use crate::error::ApiError;
 use crate::service::Shared;
 use crate::wire::object::Object;
@@ -27,6 +27,8 @@ pub(crate) struct Call {
     pub(crate) query: Vec<(String, String)>,
     /// Taken by the first who reads it. The mutex is never waited for: it makes the call shareable.
     pub(crate) body: Mutex<Body>,
+    /// Of the body that was read: what was read of it, a zip say, is in memory until the answer.
+    pub(crate) place: Place,
 }
 
 impl Call {
@@ -73,6 +75,7 @@ impl Call {
             &held.bytes
         };
         let parsed = serde_json::from_slice::<Object<T>>(text);
+        self.place = held.place;
         parsed.map(|object| object.0).map_err(|error| {
             let reason: String = error.to_string().chars().take(256).collect();
             ApiError::serialization(format!("Could not parse request body into json: {reason}"))

@@ -8,6 +8,7 @@ use bootlace_types::RequestId;
 use hyper::Response;
 
 use crate::answer::{self, Body};
+use crate::body::Place;
 use crate::call::{Call, parse_query};
 use crate::error::ApiError;
 use crate::routes::{Answered, AuthClass, OPERATIONS, OWN, Route};
@@ -122,6 +123,7 @@ async fn run(
         query: parse_query(parts.uri.query()),
         headers: parts.headers,
         body: Mutex::new(body),
+        place: Place::default(),
         shared,
     };
     handler(call).await
