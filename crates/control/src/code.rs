@@ -74,7 +74,10 @@ impl ControlPlane {
                             .into(),
                     ));
                 };
-                endpoint.fetch(&bucket, &key, version.as_deref()).await?
+                // Held until it is stored; only a closed semaphore gives none, and this never is.
+                let _place = self.fetches.acquire().await.ok();
+                let zip = endpoint.fetch(&bucket, &key, version.as_deref()).await?;
+                return Ok(self.store.ingest_zip(zip, max_unzipped).await?);
             }
         };
         Ok(self.store.ingest_zip(zip, max_unzipped).await?)

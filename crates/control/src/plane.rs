@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
 
 use crate::error::commit_failed;
 use crate::s3::S3Endpoint;
@@ -44,6 +45,8 @@ pub struct ControlPlane {
     pub(crate) store: Store,
     pub(crate) options: ControlOptions,
     pub(crate) usage: Usage,
+    /// Packages from S3 are as large as unzipped code may be, and each is in memory as a whole.
+    pub(crate) fetches: Semaphore,
 }
 
 /// What an operation gave, and the revision from which on everybody may see it.
@@ -70,6 +73,7 @@ impl ControlPlane {
             store,
             options,
             usage: Usage::default(),
+            fetches: Semaphore::new(limits::S3_FETCHES),
         })
     }
 

@@ -1,7 +1,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use bootlace_types::limits;
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use crate::archive::{self, IngestError};
@@ -18,6 +20,7 @@ pub struct Store {
     pub kv: AnyStore,
     pub blobs: BlobStore,
     pub trees: TreeCache,
+    ingests: Arc<Semaphore>,
     /// The data directory stays ours for as long as anything may write to it.
     _lock: Option<Arc<Lock>>,
 }
@@ -46,6 +49,7 @@ impl Store {
             kv: AnyStore::Sql(kv),
             blobs,
             trees,
+            ingests: Arc::new(Semaphore::new(limits::INGESTS)),
             _lock: Some(data_dir.lock()),
         })
     }
@@ -60,6 +64,7 @@ impl Store {
             kv,
             blobs,
             trees,
+            ingests: Arc::new(Semaphore::new(limits::INGESTS)),
             _lock: None,
         }
     }
@@ -85,6 +90,8 @@ impl Store {
     ///
     /// See [`IngestError`].
     pub async fn ingest_zip(&self, zip: Bytes, max_unzipped: u64) -> Result<CodeRef, IngestError> {
+        let place = self.ingests.acquire().await;
+        let _place = place.map_err(|error| StoreError::new("taking a zip", error))?;
         let looked_at = zip.clone();
         let look = move || -> Result<_, IngestError> {
             let plan = archive::check(&looked_at, max_unzipped)?;
@@ -129,4 +136,25 @@ fn make_private(database: &Path) -> Result<(), StoreError> {
         .open(database);
     made.map(drop)
         .map_err(|error| StoreError::new(format!("making {}", database.display()), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn more_archives_than_there_is_room_for_wait() {
+        let temp = tempfile::tempdir().unwrap();
+        let store = Store::memory(temp.path());
+        let all = u32::try_from(limits::INGESTS).unwrap();
+        let others = store.ingests.acquire_many(all).await.unwrap();
+        let ingest = store.ingest_zip(Bytes::from_static(b"no zip"), u64::MAX);
+        let mut ingest = std::pin::pin!(ingest);
+        let waited = tokio::time::timeout(Duration::from_millis(50), ingest.as_mut()).await;
+        assert!(waited.is_err(), "it was looked at");
+        drop(others);
+        assert!(matches!(ingest.await, Err(IngestError::NotAZip)));
+    }
 }

@@ -25,6 +25,10 @@ pub const GUEST_SHORT_HEADER_BYTES: usize = 64 * 1_024;
 pub const HEADERS_COUNT: usize = 1_000;
 /// Connections of one sandbox to its Runtime API at once, count. Ours.
 pub const GUEST_CONNECTIONS: usize = 64;
+/// Of these each sandbox may always have so many, count. Ours.
+pub const GUEST_CONNECTIONS_SURE: usize = 8;
+/// Of the others all sandboxes together may have so many, count. Ours.
+pub const GUEST_CONNECTIONS_SPARE: usize = 1_024;
 /// Client connections at once, count. Ours.
 pub const CLIENT_CONNECTIONS: usize = 10_000;
 
@@ -132,6 +136,9 @@ pub const WAL_BYTES: u64 = 16 << 20;
 pub const WAL_IDLE: Duration = Duration::from_millis(100);
 /// Archives that are unpacked at once, count. Ours.
 pub const EXTRACTIONS: usize = 4;
+/// Archives that are looked at, unpacked and stored at once, count; what is known of each one's
+/// files is in memory. Ours.
+pub const INGESTS: usize = 8;
 /// Steps spent on following the links of one archive, count. Ours.
 pub const ZIP_LINK_STEPS: usize = 1_000_000;
 
@@ -146,6 +153,8 @@ pub const CREATING: usize = 16;
 pub const ENVIRONMENTS: usize = 5_000;
 /// How long a control-plane answer waits until invocations see its change. Ours.
 pub const CATALOG_WAIT: Duration = Duration::from_secs(5);
+/// Packages that are fetched from the configured S3 endpoint and stored at once, count. Ours.
+pub const S3_FETCHES: usize = 4;
 /// How long fetching code from the configured S3 endpoint may take. Ours.
 pub const S3_FETCH: Duration = Duration::from_secs(60);
 /// Bodies of control-plane requests that are read at once, bytes; more of them wait. Ours.

@@ -1,7 +1,10 @@
 //! Code from an S3 endpoint; the endpoint is a few lines of a test.
 
+use std::time::Duration;
+
 use bootlace_api::ApiOptions;
 use bootlace_control::{ControlOptions, S3Endpoint};
+use bootlace_types::limits;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -131,4 +134,28 @@ async fn without_an_endpoint_the_remedy_is_told() {
         .await
         .refusal();
     assert_eq!(refusal.0, 501, "{refusal:?}");
+}
+
+/// Each is in memory as a whole.
+#[tokio::test]
+async fn only_so_many_packages_are_fetched_at_once() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let world = world(format!("http://{}", listener.local_addr().unwrap())).await;
+    let source = json!({"Code": {"S3Bucket": "bucket", "S3Key": "key"}});
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let creations = names.map(|name| world.create(name, source.clone()));
+    let creations = futures_util::future::join_all(creations);
+    let silent = async {
+        let mut fetches = Vec::new();
+        for _ in 0..limits::S3_FETCHES {
+            fetches.push(listener.accept().await.unwrap());
+        }
+        let another = tokio::time::timeout(Duration::from_millis(300), listener.accept()).await;
+        assert!(another.is_err(), "there are more fetches at once");
+        drop((fetches, listener));
+    };
+    let (answers, ()) = tokio::join!(creations, silent);
+    for answer in answers {
+        answer.expect(400);
+    }
 }
