@@ -10,6 +10,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::environment::Environment;
@@ -26,19 +27,25 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(20);
 pub(crate) struct Connections {
     environment: Arc<Environment>,
     listener: TcpListener,
+    spare: Arc<Semaphore>,
     open: Vec<JoinHandle<Option<()>>>,
 }
 
 impl Connections {
-    pub(crate) fn new(environment: Arc<Environment>, listener: TcpListener) -> Self {
+    pub(crate) fn new(
+        environment: Arc<Environment>,
+        listener: TcpListener,
+        spare: Arc<Semaphore>,
+    ) -> Self {
         Self {
             environment,
             listener,
+            spare,
             open: Vec::new(),
         }
     }
 
-    /// Accepts one connection. At the limit it closes the newcomer: a guest that hoards
+    /// Accepts one connection. At a limit it closes the newcomer: a guest that hoards
     /// connections harms only itself. Cancel-safe.
     pub(crate) async fn accept(&mut self) {
         let stream = match self.listener.accept().await {
@@ -50,16 +57,26 @@ impl Connections {
         if self.open.len() >= limits::GUEST_CONNECTIONS {
             return;
         }
+        // Descriptors are the server's: no crowd of sandboxes may have them all.
+        let spare = if self.open.len() < limits::GUEST_CONNECTIONS_SURE {
+            None
+        } else {
+            let Ok(permit) = Arc::clone(&self.spare).try_acquire_owned() else {
+                return;
+            };
+            Some(permit)
+        };
         let environment = Arc::clone(&self.environment);
         let head_bytes = if self.open.len() < limits::GUEST_LONG_HEADERS {
             limits::GUEST_HEADER_BYTES
         } else {
             limits::GUEST_SHORT_HEADER_BYTES
         };
-        self.open.push(bootlace_tasks::spawn(
-            CONNECTION,
-            serve(environment, stream, head_bytes),
-        ));
+        self.open
+            .push(bootlace_tasks::spawn(CONNECTION, async move {
+                serve(environment, stream, head_bytes).await;
+                drop(spare);
+            }));
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bootlace_types::clock;
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
 use crate::environment::{Environment, EnvironmentId};
 use crate::failure::Failure;
@@ -51,10 +52,11 @@ impl EnvironmentState {
 }
 
 /// Every environment from its start until nothing is left of it.
-#[derive(Default)]
 pub struct Registry {
     last_id: AtomicU64,
     all: Mutex<HashMap<EnvironmentId, Arc<Environment>>>,
+    /// One permit for each guest connection that its sandbox has no share of its own for.
+    pub(crate) spare_connections: Arc<Semaphore>,
 }
 
 impl fmt::Debug for Registry {
@@ -66,6 +68,16 @@ impl fmt::Debug for Registry {
 }
 
 impl Registry {
+    /// `spare_connections` are those that sandboxes may open beyond the share that each has.
+    #[must_use]
+    pub fn new(spare_connections: usize) -> Self {
+        Self {
+            last_id: AtomicU64::new(0),
+            all: Mutex::default(),
+            spare_connections: Arc::new(Semaphore::new(spare_connections)),
+        }
+    }
+
     #[must_use]
     pub fn count(&self) -> usize {
         self.lock().len()

@@ -59,7 +59,7 @@ impl Start {
             };
             let provisioned = Box::pin(provision(&environment, &self, creating)).await;
             let served = match provisioned {
-                Ok(stage) => Some(serve(&environment, stage, self.init_limit).await),
+                Ok(stage) => Some(serve(&environment, stage, &self).await),
                 Err(failure) => {
                     environment.happen(Event::Failed(failure));
                     None
@@ -165,9 +165,11 @@ fn runtime_process(environment: &Environment, sandbox: &Sandbox, program: PathBu
 }
 
 /// Serves until the environment ends, for whatever reason.
-async fn serve(environment: &Arc<Environment>, stage: Stage, init_limit: Duration) -> Served {
+async fn serve(environment: &Arc<Environment>, stage: Stage, start: &Start) -> Served {
     let Stage { listener, mut exit } = stage;
-    let mut connections = Connections::new(Arc::clone(environment), listener);
+    let init_limit = start.init_limit;
+    let spare = Arc::clone(&start.registry.spare_connections);
+    let mut connections = Connections::new(Arc::clone(environment), listener, spare);
     let mut init_timer = Some(Box::pin(tokio::time::sleep(init_limit)));
     let mut output_open = true;
     loop {

@@ -42,6 +42,8 @@ pub struct DispatcherOptions {
     /// An invocation waits so long for an environment that has answered another and will be idle
     /// soon, before one is started for it.
     pub settle_wait: Duration,
+    /// Connections to the Runtime API that sandboxes may have together, beyond each one's share.
+    pub spare_guest_connections: usize,
     /// Who gets the functions' logs.
     pub logs: LogSink,
 }
@@ -55,6 +57,7 @@ impl Default for DispatcherOptions {
             max_environments: limits::ENVIRONMENTS,
             max_creating: limits::CREATING,
             settle_wait: limits::SETTLE_WAIT,
+            spare_guest_connections: limits::GUEST_CONNECTIONS_SPARE,
             logs: LogSink::None,
         }
     }
@@ -90,7 +93,7 @@ impl Dispatcher {
     ) -> Result<Arc<Self>, StartError> {
         metrics_names::describe();
         let metrics = Metrics::resolve();
-        let registry = Arc::new(Registry::default());
+        let registry = Arc::new(Registry::new(options.spare_guest_connections));
         let fleets = Arc::new(Fleets {
             store: store.clone(),
             driver,

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use bootlace_invoke::InvokeResponse;
+use bootlace_invoke::{DispatcherOptions, InvokeResponse};
 use bootlace_sandbox::{Driver, ExitStatus, FakeDriver};
-use bootlace_types::RequestId;
+use bootlace_types::{RequestId, limits};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
@@ -128,6 +128,43 @@ async fn one_answer_at_a_time_is_kept() {
     // Half answers of the request that runs: whatever the caller gets, it gets something.
     assert!(!answer.payload.is_empty());
     assert!(grown < HELD_BYTES, "the server grew by {grown} bytes");
+}
+
+#[tokio::test]
+async fn sandboxes_share_the_connections_beyond_their_own() {
+    const SPARE: usize = 10;
+    let options = DispatcherOptions {
+        spare_guest_connections: SPARE,
+        ..patient()
+    };
+    let (tell, mut told) = tokio::sync::mpsc::channel(1);
+    let driver = FakeDriver::new(move |fake| {
+        let tell = tell.clone();
+        async move {
+            let mut held = Vec::new();
+            for _ in 0..HOARD {
+                let mut stream = TcpStream::connect(fake.address).await.unwrap();
+                let asked = stream
+                    .write_all(b"GET /2018-06-01/ping HTTP/1.1\r\nHost: x\r\n\r\n")
+                    .await;
+                if asked.is_ok() && stream.read(&mut [0; 512]).await.is_ok_and(|n| n > 0) {
+                    held.push(stream);
+                }
+            }
+            tell.send(held.len()).await.unwrap();
+            std::future::pending::<()>().await;
+            ExitStatus::exited(0)
+        }
+    });
+    let started = Arc::new(AtomicUsize::new(0));
+    let world = World::driven(options, Driver::Fake(driver), started).await;
+    world.put("f", &world.record()).await;
+    let both = async { tokio::join!(world.invoke("f", "1"), world.invoke("f", "2")) };
+    let counts = async { told.recv().await.unwrap() + told.recv().await.unwrap() };
+    tokio::select! {
+        _ = both => unreachable!("the guests never ask for an event"),
+        count = counts => assert_eq!(count, 2 * limits::GUEST_CONNECTIONS_SURE + SPARE),
+    }
 }
 
 #[tokio::test]
