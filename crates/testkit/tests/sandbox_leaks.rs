@@ -240,7 +240,9 @@ async fn a_killed_spawner_is_reported_and_replaced() {
 async fn leftovers_of_an_earlier_life_are_swept() {
     let host = Host::start();
     host.driver.shutdown().await;
-    // As a life leaves it whose spawner was killed, too: cgroups, and a process in them.
+    // As a life leaves it whose spawner was killed, too: cgroups, and a process in them. The name is
+    // one that the new life does not use, whose spawner fills its pool at once.
+    const LEFT: &str = "left";
     let mut left = Command::new("/bin/sleep").arg("600").spawn().unwrap();
     for place in ["memory", "pids", "unified"] {
         let top = Path::new("/sys/fs/cgroup").join(place);
@@ -254,7 +256,7 @@ async fn leftovers_of_an_earlier_life_are_swept() {
         let group = top
             .join(own.map_or("", |(_, path)| path))
             .join(&host.instance)
-            .join("s1");
+            .join(LEFT);
         fs::create_dir_all(&group).unwrap();
         fs::write(group.join("cgroup.procs"), left.id().to_string()).unwrap();
     }
@@ -269,7 +271,7 @@ async fn leftovers_of_an_earlier_life_are_swept() {
     let again = LinuxDriver::start(options).unwrap();
     assert_eq!(begin.join().unwrap().signal(), Some(libc::SIGKILL));
     for dir in cgroups(&host.instance) {
-        assert!(!dir.join("s1").exists(), "{}", dir.display());
+        assert!(!dir.join(LEFT).exists(), "{}", dir.display());
     }
     bootlace_sandbox::Driver::Linux(again).shutdown().await;
 }
