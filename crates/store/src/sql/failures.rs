@@ -70,42 +70,54 @@ async fn a_failed_commit_is_unknown_and_the_next_one_counts() {
     assert_eq!(store.depth().await.unwrap().ready, 0);
 }
 
+/// Holds the writer in its first commit after `armed`, so that what comes meanwhile is one group.
+fn held(connection: &mut Connection, armed: Arc<AtomicBool>) -> std::sync::mpsc::Sender<()> {
+    let (release, held) = std::sync::mpsc::channel();
+    let hold = move || {
+        if armed.swap(false, Ordering::SeqCst) {
+            held.recv().unwrap();
+        }
+        false
+    };
+    connection.commit_hook(Some(hold)).unwrap();
+    release
+}
+
 #[tokio::test]
 async fn a_full_disk_loses_only_what_does_not_fit() {
+    let mut release = None;
+    let armed = Arc::new(AtomicBool::new(false));
     let (_temp, store) = store(|connection| {
         let pages: i64 = connection
             .query_row("PRAGMA page_count", [], |row| row.get(0))
             .unwrap();
         connection
-            .pragma_update(None, "max_page_count", pages + 20)
+            .pragma_update(None, "max_page_count", pages + 12)
             .unwrap();
+        release = Some(held(connection, Arc::clone(&armed)));
     });
-    let mut acknowledged = Vec::new();
-    for round in 0..20 {
-        // Together, so that they may meet in one group.
-        let names = [
-            format!("small/{round}"),
-            format!("large/{round}"),
-            format!("also/{round}"),
-        ];
-        let sizes = [10, 60_000, 10];
-        let commits = names
-            .iter()
-            .zip(sizes)
-            .map(|(name, size)| store.commit(put(name, size)));
-        let done = futures_util::future::join_all(commits).await;
-        for (name, done) in names.into_iter().zip(done) {
-            match done {
-                Ok(_) => acknowledged.push(name),
-                Err(CommitError::Unavailable(_)) => assert!(!has(&store, &name).await, "{name}"),
-                Err(other) => panic!("{other}"),
+    let release = release.unwrap();
+    armed.store(true, Ordering::SeqCst);
+    let sizes = [
+        ("first", 10),
+        ("small", 10),
+        ("too large", 60_000),
+        ("also", 10),
+    ];
+    let commits = sizes.map(|(name, size)| store.commit(put(name, size)));
+    let commits = futures_util::future::join_all(commits);
+    // The commits are sent at their first poll, which comes before the release.
+    let (done, ()) = tokio::join!(biased; commits, async { release.send(()).unwrap() });
+    for ((name, size), done) in sizes.into_iter().zip(done) {
+        match done {
+            Ok(_) => assert!(size == 10 && has(&store, name).await, "{name}"),
+            Err(CommitError::Unavailable(_)) => {
+                assert!(size > 10 && !has(&store, name).await, "{name}");
             }
+            Err(other) => panic!("{name}: {other}"),
         }
     }
-    assert!(!acknowledged.is_empty());
-    for name in &acknowledged {
-        assert!(has(&store, name).await, "{name} was acknowledged");
-    }
     let page = store.scan("", None, 1_000).await.unwrap();
-    assert_eq!(page.entries.len(), acknowledged.len());
+    assert_eq!(page.entries.len(), 3);
+    assert_eq!(store.commit(put("later", 10)).await.unwrap(), Rev(4));
 }

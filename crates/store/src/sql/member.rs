@@ -1,7 +1,7 @@
 use bootlace_types::limits;
 use rusqlite::Connection;
 
-use super::inbox::{Reply, Request};
+use super::inbox::Request;
 use super::statements::{self, Counters};
 use crate::any::{changes, is_expected};
 use crate::watch::Commit;
@@ -29,10 +29,19 @@ pub(super) struct Lost {
     pub(super) message: String,
     /// Whether it may have happened all the same, as a crash would show.
     pub(super) unknown: bool,
+    /// Whether one member brought the others down with it.
+    pub(super) by_a_member: bool,
 }
 
-/// Gives a caller its answer once the fate of the group is known.
-pub(super) type Answer = Box<dyn FnOnce(Result<(), &Lost>)>;
+/// What became of one request, as long as its group is committed.
+#[derive(Debug)]
+pub(super) enum Done {
+    Commit(Result<Rev, CommitError>),
+    Enqueue(Result<Vec<EventId>, StoreError>),
+    Lease(Result<Vec<Leased>, StoreError>),
+    Finish(Result<Vec<Finished>, StoreError>),
+    Clear(Result<Rev, StoreError>),
+}
 
 /// Why one member alone is not done.
 enum Refusal {
@@ -50,49 +59,64 @@ impl From<rusqlite::Error> for Refusal {
 type Step<T> = Result<T, Refusal>;
 
 /// Does one request inside the group's transaction: all of it, or nothing.
-pub(super) fn perform(connection: &Connection, request: Request, draft: &mut Draft) -> Answer {
+pub(super) fn perform(connection: &Connection, request: &Request, draft: &mut Draft) -> Done {
     match request {
-        Request::Commit(txn, reply) => {
-            let done = alone(connection, draft, |draft| commit(connection, &txn, draft));
-            answer(reply, done.map_err(commit_error), lost_commit)
+        Request::Commit(txn, _) => {
+            let done = alone(connection, draft, |draft| commit(connection, txn, draft));
+            Done::Commit(done.map_err(commit_error))
         }
-        Request::Enqueue(events, reply) => {
+        Request::Enqueue(events, _) => {
             let done = alone(connection, draft, |draft| {
-                enqueue(connection, &events, draft)
+                enqueue(connection, events, draft)
             });
-            answer(reply, done.map_err(queue_error), lost_write)
+            Done::Enqueue(done.map_err(queue_error))
         }
         Request::Lease {
-            max,
-            visibility_ms,
-            reply,
+            max, visibility_ms, ..
         } => {
             let done = alone(connection, draft, |draft| {
-                lease(connection, max, visibility_ms, draft)
+                lease(connection, *max, *visibility_ms, draft)
             });
-            answer(reply, done.map_err(queue_error), lost_write)
+            Done::Lease(done.map_err(queue_error))
         }
-        Request::Finish(outcomes, reply) => {
+        Request::Finish(outcomes, _) => {
             let done = alone(connection, draft, |draft| {
-                finish(connection, &outcomes, draft)
+                finish(connection, outcomes, draft)
             });
-            answer(reply, done.map_err(queue_error), lost_write)
+            Done::Finish(done.map_err(queue_error))
         }
-        Request::Clear(reply) => {
+        Request::Clear(_) => {
             let done = alone(connection, draft, |draft| clear(connection, draft));
-            answer(reply, done.map_err(queue_error), lost_write)
+            Done::Clear(done.map_err(queue_error))
         }
     }
 }
 
-/// Tells a caller that its request was not even begun.
-pub(super) fn never_begun(request: Request, lost: &Lost) {
-    let lost = &Lost {
-        message: lost.message.clone(),
-        unknown: false,
-    };
+/// Gives a caller its answer, now that the group is committed. The caller may have gone away; what
+/// it asked for is done all the same.
+pub(super) fn answer(request: Request, done: Done) {
+    match (request, done) {
+        (Request::Commit(_, reply), Done::Commit(done)) => drop(reply.send(done)),
+        (Request::Enqueue(_, reply), Done::Enqueue(done)) => drop(reply.send(done)),
+        (Request::Lease { reply, .. }, Done::Lease(done)) => drop(reply.send(done)),
+        (Request::Finish(_, reply), Done::Finish(done)) => drop(reply.send(done)),
+        (Request::Clear(reply), Done::Clear(done)) => drop(reply.send(done)),
+        // Without an answer a caller asks the store again.
+        (_, _) => tracing::error!("the store's writer mixed up two requests"),
+    }
+}
+
+/// Tells a caller that the group was lost; `begun` is false when its request was never looked at.
+pub(super) fn refuse(request: Request, lost: &Lost, begun: bool) {
     match request {
-        Request::Commit(_, reply) => drop(reply.send(Err(lost_commit(lost)))),
+        Request::Commit(_, reply) => {
+            let error = if lost.unknown && begun {
+                CommitError::Unknown
+            } else {
+                CommitError::Unavailable(lost_write(lost))
+            };
+            drop(reply.send(Err(error)));
+        }
         Request::Enqueue(_, reply) => drop(reply.send(Err(lost_write(lost)))),
         Request::Lease { reply, .. } => drop(reply.send(Err(lost_write(lost)))),
         Request::Finish(_, reply) => drop(reply.send(Err(lost_write(lost)))),
@@ -216,15 +240,6 @@ fn clear(connection: &Connection, draft: &mut Draft) -> Step<Rev> {
     Ok(rev)
 }
 
-fn answer<T: 'static, E: 'static>(
-    reply: Reply<Result<T, E>>,
-    done: Result<T, E>,
-    lost: fn(&Lost) -> E,
-) -> Answer {
-    // The caller may have gone away; what it asked for is done all the same.
-    Box::new(move |group| drop(reply.send(group.map_or_else(|why| Err(lost(why)), |()| done))))
-}
-
 fn commit_error(refusal: Refusal) -> CommitError {
     match refusal {
         Refusal::Conflict(key) => CommitError::Conflict(key),
@@ -237,14 +252,6 @@ fn queue_error(refusal: Refusal) -> StoreError {
         Refusal::Conflict(key) => StoreError::new("writing", format_args!("{key} has changed")),
         Refusal::Full => crate::queue::refused("the queue is full"),
         Refusal::Sql(error) => StoreError::new("writing to the database", error),
-    }
-}
-
-fn lost_commit(lost: &Lost) -> CommitError {
-    if lost.unknown {
-        CommitError::Unknown
-    } else {
-        CommitError::Unavailable(lost_write(lost))
     }
 }
 

@@ -6,7 +6,7 @@ use rusqlite::{Connection, Transaction};
 
 use super::dialect;
 use super::inbox::{Found, Inbox, Request, Waiting};
-use super::member::{self, Answer, Draft, Lost};
+use super::member::{self, Done, Draft, Lost};
 use super::statements::{self, Counters};
 use crate::watch::{Commit, Hub};
 use crate::{Rev, StoreClock};
@@ -16,6 +16,7 @@ const FORGET_AT_ONCE: u64 = 64;
 
 /// The one thread that writes. Everything that waits when it is free becomes one transaction with
 /// one fsync; each member has a savepoint, so that one that fails does not take the others along.
+/// Where one ends the whole transaction (the disk is full), each is tried again alone.
 #[derive(Debug)]
 pub(super) struct Writer {
     connection: Connection,
@@ -86,35 +87,46 @@ impl Writer {
     }
 
     fn serve(&mut self, group: Vec<Waiting>) {
-        let mut answers = Vec::with_capacity(group.len());
-        let mut rooms = Vec::with_capacity(group.len());
-        let mut requests = Vec::with_capacity(group.len());
-        for waiting in group {
-            requests.push(waiting.request);
-            rooms.push(waiting.room);
-        }
-        let mut requests = requests.into_iter();
-        match self.transact(&mut requests, &mut answers) {
-            Ok(commits) => {
-                self.hub.publish(commits);
-                answers.into_iter().for_each(|answer| answer(Ok(())));
-            }
-            Err(lost) => {
-                tracing::error!(error = lost.message, "the store could not write");
-                answers.into_iter().for_each(|answer| answer(Err(&lost)));
-                requests.for_each(|request| member::never_begun(request, &lost));
-                self.recover();
-            }
-        }
+        let (requests, rooms): (Vec<_>, Vec<_>) = group
+            .into_iter()
+            .map(|waiting| (waiting.request, waiting.room))
+            .unzip();
+        self.serve_together(requests);
         // Only now may others wait in their place.
         drop(rooms);
     }
 
-    /// Does the requests as one transaction. Those that were begun have left an answer.
+    fn serve_together(&mut self, requests: Vec<Request>) {
+        let mut done = Vec::with_capacity(requests.len());
+        match self.transact(&requests, &mut done) {
+            Ok(commits) => {
+                self.hub.publish(commits);
+                for (request, done) in requests.into_iter().zip(done) {
+                    member::answer(request, done);
+                }
+            }
+            Err(lost) if lost.by_a_member && requests.len() > 1 => {
+                self.recover();
+                for request in requests {
+                    self.serve_together(vec![request]);
+                }
+            }
+            Err(lost) => {
+                tracing::error!(error = lost.message, "the store could not write");
+                let begun = done.len();
+                for (index, request) in requests.into_iter().enumerate() {
+                    member::refuse(request, &lost, index < begun);
+                }
+                self.recover();
+            }
+        }
+    }
+
+    /// Does the requests as one transaction; `done` says how each ends if it is committed.
     fn transact(
         &mut self,
-        requests: &mut impl Iterator<Item = Request>,
-        answers: &mut Vec<Answer>,
+        requests: &[Request],
+        done: &mut Vec<Done>,
     ) -> Result<Vec<Commit>, Lost> {
         let transaction = dialect::begin(&mut self.connection).map_err(undone)?;
         let before = Counters::read(&transaction).map_err(undone)?;
@@ -128,12 +140,13 @@ impl Writer {
             failure: String::new(),
         };
         for request in requests {
-            answers.push(member::perform(&transaction, request, &mut draft));
+            done.push(member::perform(&transaction, request, &mut draft));
             // Some errors (a full disk, say) end the whole transaction, not the member alone.
             if transaction.is_autocommit() {
                 return Err(Lost {
                     message: draft.failure,
                     unknown: false,
+                    by_a_member: true,
                 });
             }
         }
@@ -147,6 +160,7 @@ impl Writer {
         committed.map_err(|error| Lost {
             message: error.to_string(),
             unknown: true,
+            by_a_member: false,
         })?;
         self.history_bytes = history;
         self.queued = draft.queued;
@@ -210,5 +224,6 @@ fn undone(error: rusqlite::Error) -> Lost {
     Lost {
         message: error.to_string(),
         unknown: false,
+        by_a_member: false,
     }
 }
