@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
-use bootlace_types::{RequestId, clock, limits};
+use bootlace_types::{RequestId, Scope, clock, limits};
 use bytes::Bytes;
 use tokio::net::unix::pipe;
 
@@ -35,6 +35,8 @@ impl std::fmt::Debug for LogSink {
 /// One line, without its line break.
 #[derive(Debug)]
 pub struct LogEvent<'a> {
+    /// Of the function.
+    pub scope: &'a Scope,
     pub log_group: &'a str,
     pub log_stream: &'a str,
     pub time: SystemTime,
@@ -60,6 +62,7 @@ const DRAIN_BYTES: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(crate) struct Log {
+    scope: Scope,
     group: String,
     stream: String,
     sink: LogSink,
@@ -77,12 +80,13 @@ struct Lines {
 
 impl Log {
     /// Keeps a tail from the beginning, for an initialization that may fail.
-    pub(crate) fn new(group: String, stream: String, sink: LogSink) -> Self {
+    pub(crate) fn new(scope: Scope, group: String, stream: String, sink: LogSink) -> Self {
         let lines = Lines {
             tail: Some(Tail::default()),
             ..Lines::default()
         };
         Self {
+            scope,
             group,
             stream,
             sink,
@@ -243,6 +247,7 @@ impl Log {
     fn emit(&self, request_id: Option<RequestId>, origin: LogOrigin, line: &[u8]) {
         if let LogSink::Each(sink) = &self.sink {
             sink(&LogEvent {
+                scope: &self.scope,
                 log_group: &self.group,
                 log_stream: &self.stream,
                 time: clock::wall(),
@@ -309,7 +314,7 @@ mod tests {
     }
 
     fn log(sink: LogSink) -> Log {
-        Log::new("/aws/lambda/f".into(), "s".into(), sink)
+        Log::new(Scope::default(), "/aws/lambda/f".into(), "s".into(), sink)
     }
 
     #[test]

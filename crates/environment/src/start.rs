@@ -47,8 +47,12 @@ impl Start {
         R: Send + 'static,
     {
         let id = self.registry.next_id();
-        let stream = log_stream(&self.spec.version);
-        let log = Log::new(self.spec.log_group.clone(), stream, self.sink.clone());
+        let stream = log_stream(&self.spec);
+        let (scope, group) = (
+            self.spec.function.scope.clone(),
+            self.spec.log_group.clone(),
+        );
+        let log = Log::new(scope, group, stream, self.sink.clone());
         let environment = Arc::new(Environment::new(id, Arc::clone(&self.spec), log, home));
         self.registry.insert(&environment);
         bootlace_tasks::spawn(ENVIRONMENT, async move {
@@ -240,8 +244,15 @@ fn platform(what: &str, error: &dyn std::error::Error) -> Failure {
     Failure::Platform { context }
 }
 
-/// `YYYY/MM/DD/[<version>]<32 hex>`
-fn log_stream(version: &str) -> String {
+/// `YYYY/MM/DD/[<version>]<32 hex>`; where functions may share the group, their name comes before
+/// the version.
+fn log_stream(spec: &EnvironmentSpec) -> String {
     let date = chrono::DateTime::<chrono::Utc>::from(clock::wall()).format("%Y/%m/%d");
-    format!("{date}/[{version}]{}", uuid::Uuid::new_v4().as_simple())
+    let (name, version) = (&spec.function.name, &spec.version);
+    let environment = uuid::Uuid::new_v4();
+    let environment = environment.as_simple();
+    match spec.log_group.strip_prefix("/aws/lambda/") {
+        Some(own) if *own == **name => format!("{date}/[{version}]{environment}"),
+        _ => format!("{date}/{name}[{version}]{environment}"),
+    }
 }
