@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use bootlace_sandbox::Sandbox;
-use bootlace_types::{RequestId, clock};
-use tokio::sync::{Notify, oneshot};
+use bootlace_types::{RequestId, clock, limits};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::failure::Failure;
 use crate::lease::IdleLease;
@@ -15,7 +15,8 @@ use crate::lifecycle::{Actions, Event, Lifecycle, Notice, Report, State, Verdict
 use crate::log::Log;
 use crate::report;
 use crate::runtime_event::RuntimeEvent;
-use crate::spec::{EnvironmentSpec, Outcome};
+use crate::spec::{EnvironmentSpec, Outcome, ResponseMode};
+use crate::stream::{self, Answered, GuestStream, StreamLimits};
 
 /// Names an environment within one life of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -59,18 +60,20 @@ impl Lost {
     pub fn outcome(self, request_id: RequestId, log_tail: bool) -> Option<Outcome> {
         let failure = self.failure?;
         let payload = failure.document(request_id);
+        let error = Some(failure.code().into());
         let log_tail = log_tail.then(|| {
             let report = Report {
                 request_id,
                 duration: Duration::ZERO,
                 init: None,
+                produced: None,
                 failure: Some(failure),
             };
             report::tail_of_failed_start(&report, &self.spec, self.log.as_deref())
         });
         Some(Outcome {
             payload,
-            function_error: true,
+            error,
             log_tail,
         })
     }
@@ -92,6 +95,7 @@ pub struct Environment {
     pub(crate) log: Log,
     pub(crate) home: Weak<dyn Home>,
     pub(crate) created: Instant,
+    pub(crate) stream_limits: StreamLimits,
     /// Wakes its task to destroy the sandbox.
     pub(crate) stop: Notify,
     pub(crate) sandbox: Mutex<Option<Sandbox>>,
@@ -102,6 +106,8 @@ pub struct Environment {
     pub(crate) invocations: AtomicU64,
     /// Whether a body of the runtime's is arriving and being kept.
     receiving: AtomicBool,
+    /// Whether a streamed answer is being read from the runtime.
+    reading: watch::Sender<bool>,
     /// How long the parts of its start took, microseconds.
     sandbox_us: AtomicU64,
     init_us: AtomicU64,
@@ -114,7 +120,15 @@ struct Core {
     parked: Option<oneshot::Sender<Arc<RuntimeEvent>>>,
     /// The running invocation, kept because a runtime may ask for it again.
     event: Option<Arc<RuntimeEvent>>,
-    caller: Option<oneshot::Sender<Outcome>>,
+    caller: Option<Caller>,
+}
+
+/// Whom the invocation's outcome goes to.
+enum Caller {
+    /// It has heard nothing yet.
+    Waiting(oneshot::Sender<Answered>),
+    /// It is getting a streamed answer, and waits for how that ends.
+    Streaming(stream::End),
 }
 
 impl fmt::Debug for Environment {
@@ -141,12 +155,21 @@ pub(crate) enum NextAnswer {
     Refused(Verdict),
 }
 
+/// What becomes of an answer that the runtime wants to stream.
+pub(crate) enum StreamAnswer {
+    Begun(GuestStream),
+    /// Its caller wants it in one piece.
+    Collect,
+    Refused(Verdict),
+}
+
 impl Environment {
     pub(crate) fn new(
         id: EnvironmentId,
         spec: Arc<EnvironmentSpec>,
         log: Log,
         home: Weak<dyn Home>,
+        stream_limits: StreamLimits,
     ) -> Self {
         Self {
             id,
@@ -154,12 +177,14 @@ impl Environment {
             log,
             home,
             created: clock::now(),
+            stream_limits,
             stop: Notify::new(),
             sandbox: Mutex::new(None),
             peak: AtomicU64::new(0),
             touched: AtomicBool::new(false),
             invocations: AtomicU64::new(0),
             receiving: AtomicBool::new(false),
+            reading: watch::Sender::new(false),
             sandbox_us: AtomicU64::new(0),
             init_us: AtomicU64::new(0),
             core: Mutex::new(Core {
@@ -212,7 +237,7 @@ impl Environment {
     pub(crate) fn invoke(
         self: &Arc<Self>,
         event: Arc<RuntimeEvent>,
-        caller: oneshot::Sender<Outcome>,
+        caller: oneshot::Sender<Answered>,
     ) -> Result<(), Arc<RuntimeEvent>> {
         let request_id = event.request_id;
         let with_report = event.log_tail;
@@ -227,7 +252,7 @@ impl Environment {
         if core.lifecycle.handle(now, invoke).verdict != Verdict::Accepted {
             return Err(event);
         }
-        core.caller = Some(caller);
+        core.caller = Some(Caller::Waiting(caller));
         let parked = core.parked.take();
         core.event = Some(Arc::clone(&event));
         drop(core);
@@ -242,6 +267,43 @@ impl Environment {
             let _ = parked.send(event);
         }
         Ok(())
+    }
+
+    /// The runtime begins to stream its answer to a request.
+    pub(crate) fn begin_stream(self: &Arc<Self>, id: RequestId) -> StreamAnswer {
+        let now = clock::now();
+        let mut core = self.lock();
+        let event = core.event.as_ref();
+        if event.is_some_and(|event| event.mode == ResponseMode::Buffered) {
+            return StreamAnswer::Collect;
+        }
+        let begins = core
+            .lifecycle
+            .handle(now, Event::StreamBegins { id: Some(id) });
+        if begins.verdict != Verdict::Accepted {
+            return StreamAnswer::Refused(begins.verdict);
+        }
+        let (guest, caller, end) = stream::open();
+        let waiting = core.caller.replace(Caller::Streaming(end));
+        drop(core);
+        if let Some(Caller::Waiting(waiting)) = waiting {
+            // A caller that went away: the pieces are dropped as they come.
+            let _ = waiting.send(Answered::Stream(caller));
+        }
+        StreamAnswer::Begun(guest)
+    }
+
+    /// Whether more of a streamed answer may come from the runtime's connection.
+    pub(crate) fn reads_stream(&self, reads: bool) {
+        self.reading.send_replace(reads);
+    }
+
+    /// Waits until what the runtime has written of a streamed answer is on its way; not for long,
+    /// as its caller may be slow.
+    pub(crate) async fn stream_read(&self) {
+        let mut reading = self.reading.subscribe();
+        let read = reading.wait_for(|reads| !reads);
+        let _ = tokio::time::timeout(limits::STREAM_BREAK_GRACE, read).await;
     }
 
     /// The machine has decided; this does it. Everything that others see happens after the lock.
@@ -268,10 +330,9 @@ impl Environment {
             self.notify(notice, now);
         }
         if let (Some(answer), Some(caller)) = (actions.answer, caller) {
-            // A caller that went away loses its answer, nothing else.
-            let _ = caller.send(Outcome {
+            caller.tell(Outcome {
                 payload: answer.payload,
-                function_error: answer.function_error,
+                error: answer.error,
                 log_tail: tail,
             });
         }
@@ -370,6 +431,16 @@ impl Environment {
 
     fn lock(&self) -> MutexGuard<'_, Core> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Caller {
+    /// A caller that went away loses its answer, nothing else.
+    fn tell(self, outcome: Outcome) {
+        match self {
+            Self::Waiting(caller) => drop(caller.send(Answered::Whole(outcome))),
+            Self::Streaming(end) => end.tell(outcome),
+        }
     }
 }
 

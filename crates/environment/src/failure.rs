@@ -8,6 +8,9 @@ use bootlace_types::RequestId;
 use bytes::Bytes;
 use serde::Serialize;
 
+/// The code of an error that the runtime reported itself.
+pub(crate) const UNHANDLED: &str = "Unhandled";
+
 /// What ended an environment that should have answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
@@ -21,6 +24,8 @@ pub enum Failure {
     OutOfMemory,
     /// Neither the code nor a layer brings a `bootstrap`.
     NoBootstrap,
+    /// A streamed answer could not be passed on to its end.
+    BrokenStream(AnswerFault),
     /// The kernel refused to run the bootstrap.
     Exec { program: String, errno: i32 },
     /// The platform failed, not the function; the text is for operators.
@@ -41,27 +46,36 @@ impl Failure {
     pub fn report_type(&self) -> &str {
         match self {
             Self::InitError { error_type, .. } => error_type,
+            Self::OutOfMemory => "Runtime.OutOfMemory",
+            other => other.code(),
+        }
+    }
+
+    /// The error type as the caller sees it. The type of an error that the runtime reported is in
+    /// its own document.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::InitError { .. } => UNHANDLED,
             Self::TimedOut { .. } => "Sandbox.Timedout",
             Self::Exited(End::Lost) | Self::Platform { .. } => "Sandbox.Failure",
-            Self::Exited(_) => "Runtime.ExitError",
-            Self::OutOfMemory => "Runtime.OutOfMemory",
+            // A runtime killed for its memory looks to the caller like any other killed one.
+            Self::Exited(_) | Self::OutOfMemory => "Runtime.ExitError",
             Self::NoBootstrap | Self::Exec { .. } => "Runtime.InvalidEntrypoint",
+            Self::BrokenStream(fault) => fault.error_type(),
         }
     }
 
     /// The body of the answer to the caller of this request.
     #[must_use]
     pub fn document(&self, request_id: RequestId) -> Bytes {
-        let error_type = match self {
-            Self::InitError { body, .. } => return body.clone(),
-            // A runtime killed for its memory looks to the caller like any other killed one.
-            Self::OutOfMemory => "Runtime.ExitError",
-            other => other.report_type(),
-        };
-        document(
-            error_type,
-            &format!("RequestId: {request_id} Error: {self}"),
-        )
+        match self {
+            Self::InitError { body, .. } => body.clone(),
+            Self::BrokenStream(fault) => fault.document(request_id),
+            other => document(
+                other.code(),
+                &format!("RequestId: {request_id} Error: {other}"),
+            ),
+        }
     }
 }
 
@@ -94,14 +108,19 @@ impl fmt::Display for Failure {
                 write!(f, "fork/exec {program}: {}", ErrnoText(*errno))
             }
             Self::Platform { .. } => f.write_str("the environment could not be used"),
+            Self::BrokenStream(fault) => f.write_str(fault.error_type()),
         }
     }
 }
 
 /// What is wrong with an answer that a runtime posted for its current request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AnswerFault {
+pub enum AnswerFault {
     TooLarge,
+    /// A streamed answer grew longer than it may, bytes.
+    StreamTooLarge {
+        limit: u64,
+    },
     /// The response mode header has a value that nobody defined.
     Mode,
     /// The body ended before its announced end.
@@ -109,24 +128,27 @@ pub(crate) enum AnswerFault {
 }
 
 impl AnswerFault {
-    pub(crate) fn document(self, request_id: RequestId) -> Bytes {
+    pub(crate) fn error_type(self) -> &'static str {
         match self {
-            Self::TooLarge => document(
-                "Function.ResponseSizeTooLarge",
-                &format!(
-                    "Response payload size exceeded maximum allowed payload size ({} bytes).",
-                    bootlace_types::limits::RESPONSE_BYTES
-                ),
-            ),
-            Self::Mode => document(
-                "Runtime.InvalidResponseModeHeader",
-                &format!("RequestId: {request_id} Error: Invalid function response mode"),
-            ),
-            Self::Truncated => document(
-                "Runtime.TruncatedResponse",
-                &format!("RequestId: {request_id} Error: HTTP request detected as truncated"),
-            ),
+            Self::TooLarge | Self::StreamTooLarge { .. } => "Function.ResponseSizeTooLarge",
+            Self::Mode => "Runtime.InvalidResponseModeHeader",
+            Self::Truncated => "Runtime.TruncatedResponse",
         }
+    }
+
+    pub(crate) fn document(self, request_id: RequestId) -> Bytes {
+        let too_large = |limit: u64| {
+            format!("Response payload size exceeded maximum allowed payload size ({limit} bytes).")
+        };
+        let message = match self {
+            Self::TooLarge => too_large(bootlace_types::limits::RESPONSE_BYTES as u64),
+            Self::StreamTooLarge { limit } => too_large(limit),
+            Self::Mode => format!("RequestId: {request_id} Error: Invalid function response mode"),
+            Self::Truncated => {
+                format!("RequestId: {request_id} Error: HTTP request detected as truncated")
+            }
+        };
+        document(self.error_type(), &message)
     }
 }
 
@@ -138,7 +160,7 @@ struct Document<'a> {
     error_message: &'a str,
 }
 
-fn document(error_type: &str, error_message: &str) -> Bytes {
+pub(crate) fn document(error_type: &str, error_message: &str) -> Bytes {
     let document = Document {
         error_type,
         error_message,

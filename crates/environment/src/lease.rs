@@ -13,6 +13,7 @@ use crate::environment::{Environment, EnvironmentId, StartPhases};
 use crate::lifecycle::{Event, State, Was};
 use crate::runtime_event::RuntimeEvent;
 use crate::spec::{Invocation, Outcome};
+use crate::stream::{Answered, Chunks};
 
 /// The right to invoke an environment whose runtime is parked. There is one at a time; dropped
 /// unused it goes back to the environment's owner.
@@ -80,12 +81,12 @@ impl IdleLease {
         let request_id = event.request_id;
         environment.invoke(event, caller).map_err(NotIdle)?;
         let timer = Box::pin(tokio::time::sleep(environment.spec.timeout));
-        Ok(Running {
+        Ok(Running(Timed {
             environment,
             request_id,
-            outcome,
+            awaited: outcome,
             timer,
-        })
+        }))
     }
 
     /// Ends the environment.
@@ -113,33 +114,77 @@ impl Drop for IdleLease {
     }
 }
 
-/// An invocation that runs; await it for its outcome. It also enforces the function's timeout, so
+/// An invocation that runs; await it for its answer. It also enforces the function's timeout, so
 /// whoever loses interest must hand it to a task instead of dropping it.
 #[derive(Debug)]
-pub struct Running {
-    environment: Arc<Environment>,
-    request_id: bootlace_types::RequestId,
-    outcome: oneshot::Receiver<Outcome>,
-    timer: Pin<Box<Sleep>>,
+pub struct Running(Timed<Answered>);
+
+/// What an invocation was answered.
+#[derive(Debug)]
+pub enum Reply {
+    Whole(Outcome),
+    /// Piece by piece; how it ends is the outcome, whose payload is empty or an error document.
+    Stream(Chunks, Finishing),
 }
 
 impl Future for Running {
     /// `None` only when the environment vanished without a word, which it does not.
+    type Output = Option<Reply>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Reply>> {
+        let answered = self.0.poll(context);
+        answered.map(|answered| {
+            Some(match answered? {
+                Answered::Whole(outcome) => Reply::Whole(outcome),
+                Answered::Stream(stream) => {
+                    let finishing = Finishing(Timed {
+                        environment: Arc::clone(&self.0.environment),
+                        request_id: self.0.request_id,
+                        awaited: stream.end,
+                        timer: Box::pin(tokio::time::sleep_until(self.0.timer.deadline())),
+                    });
+                    Reply::Stream(stream.chunks, finishing)
+                }
+            })
+        })
+    }
+}
+
+/// An invocation whose answer is being streamed; await it for how that ends. Like [`Running`], it
+/// enforces the timeout and must not be dropped.
+#[derive(Debug)]
+pub struct Finishing(Timed<Outcome>);
+
+impl Future for Finishing {
     type Output = Option<Outcome>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Outcome>> {
-        let this = &mut *self;
-        if let Poll::Ready(outcome) = Pin::new(&mut this.outcome).poll(context) {
-            return Poll::Ready(outcome.ok());
+        self.0.poll(context)
+    }
+}
+
+/// What an environment will tell about a request before the function's time is over.
+#[derive(Debug)]
+struct Timed<T> {
+    environment: Arc<Environment>,
+    request_id: bootlace_types::RequestId,
+    awaited: oneshot::Receiver<T>,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl<T> Timed<T> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<T>> {
+        if let Poll::Ready(told) = Pin::new(&mut self.awaited).poll(context) {
+            return Poll::Ready(told.ok());
         }
-        if this.timer.as_mut().poll(context).is_pending() {
+        if self.timer.as_mut().poll(context).is_pending() {
             return Poll::Pending;
         }
-        this.environment.log.drain();
-        this.environment.happen(Event::TimedOut {
-            id: this.request_id,
+        self.environment.log.drain();
+        self.environment.happen(Event::TimedOut {
+            id: self.request_id,
         });
         // Either the timeout answered, or the function did just before.
-        Poll::Ready(this.outcome.try_recv().ok())
+        Poll::Ready(self.awaited.try_recv().ok())
     }
 }

@@ -7,20 +7,21 @@
 //! ```
 //!
 //! Idle means that the runtime is parked on `next`. An invocation is Running until the runtime has
-//! answered, and Answered until it asks for the next one: only then is the environment free. What
+//! answered (while it streams its answer, too), and Answered until it asks for the next one: only then is the environment free. What
 //! a state does not allow is refused as AWS refuses it. Everything that fails leads to
 //! ShuttingDown; an environment is never used again after a failure.
 
 use std::time::{Duration, Instant};
 
 use bootlace_types::RequestId;
+use bytes::Bytes;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, UNHANDLED};
 
 mod words;
 
 pub use words::Was;
-pub(crate) use words::{Actions, Answer, Event, Notice, Refusal, Report, Verdict};
+pub(crate) use words::{Actions, Answer, Event, Notice, Produced, Refusal, Report, Sent, Verdict};
 
 /// Where the environment stands.
 #[derive(Debug)]
@@ -75,8 +76,11 @@ pub(crate) struct Running {
     with_report: bool,
     /// How long initialization took, in the first invocation.
     init: Option<Duration>,
+    /// The runtime has begun an answer that goes to the caller piece by piece.
+    streams: bool,
     /// Whether the runtime has answered, and what the caller has not been told yet.
     answered: Option<Option<Answer>>,
+    produced: Option<Produced>,
 }
 
 /// The machine.
@@ -141,40 +145,48 @@ impl Lifecycle {
                     limit,
                     with_report,
                     init,
+                    streams: false,
                     answered: None,
+                    produced: None,
                 });
                 Actions::of(Verdict::Accepted)
             }
             (_, E::Invoke { .. }) => Actions::of(Verdict::Refused(Refusal::Unusable)),
 
-            (S::Invoking(running), E::Response { id, body }) if running.expects(id) => running
-                .answer(
-                    Verdict::Accepted,
-                    Answer {
-                        payload: body,
-                        function_error: false,
-                    },
-                ),
-            (S::Invoking(running), E::Error { id, body }) if running.expects(id) => running.answer(
-                Verdict::Accepted,
-                Answer {
-                    payload: body,
-                    function_error: true,
-                },
-            ),
+            (S::Invoking(running), E::Response { id, body }) if running.expects(id) => {
+                running.answer_whole(now, Verdict::Accepted, body, None)
+            }
+            (S::Invoking(running), E::Error { id, body }) if running.expects(id) => {
+                running.answer_whole(now, Verdict::Accepted, body, Some(UNHANDLED))
+            }
             (S::Invoking(running), E::Faulty { id, fault }) if running.expects(id) => {
-                let payload = fault.document(running.request_id);
-                running.answer(
-                    Verdict::Refused(Refusal::Fault(fault)),
-                    Answer {
-                        payload,
-                        function_error: true,
-                    },
-                )
+                let document = fault.document(running.request_id);
+                let verdict = Verdict::Refused(Refusal::Fault(fault));
+                running.answer_whole(now, verdict, document, Some(fault.error_type()))
             }
-            (_, E::Response { .. } | E::Error { .. } | E::Faulty { .. }) => {
-                Actions::of(Verdict::Refused(Refusal::InvalidRequestId))
+            (S::Invoking(running), E::StreamBegins { id }) if running.expects(id) => {
+                running.streams = true;
+                Actions::of(Verdict::Accepted)
             }
+            (S::Invoking(running), E::StreamEnds { id, answer, sent }) if running.streams(id) => {
+                running.sent(now, sent);
+                running.answer(Verdict::Accepted, answer)
+            }
+            (S::Invoking(running), E::StreamBroken { id, fault, sent }) if running.streams(id) => {
+                running.sent(now, sent);
+                let mut actions = self.end(now, Some(Failure::BrokenStream(fault)));
+                actions.verdict = Verdict::Refused(Refusal::Fault(fault));
+                actions
+            }
+            (
+                _,
+                E::Response { .. }
+                | E::Error { .. }
+                | E::Faulty { .. }
+                | E::StreamBegins { .. }
+                | E::StreamEnds { .. }
+                | E::StreamBroken { .. },
+            ) => Actions::of(Verdict::Refused(Refusal::InvalidRequestId)),
 
             (S::Initializing { .. }, E::InitError { error_type, body }) => {
                 let mut actions = self.end(now, Some(Failure::InitError { error_type, body }));
@@ -245,7 +257,7 @@ impl Lifecycle {
                     Some(held) => held,
                     None => Some(Answer {
                         payload: failure.document(running.request_id),
-                        function_error: true,
+                        error: Some(failure.code().into()),
                     }),
                 };
                 was
@@ -271,7 +283,33 @@ const KILLED: Failure = Failure::Exited(bootlace_sandbox::End::Signaled(9));
 
 impl Running {
     fn expects(&self, id: Option<RequestId>) -> bool {
-        self.answered.is_none() && id == Some(self.request_id)
+        self.answered.is_none() && !self.streams && id == Some(self.request_id)
+    }
+
+    /// Whether a streamed answer to this request has begun and not ended.
+    fn streams(&self, id: RequestId) -> bool {
+        self.answered.is_none() && self.streams && id == self.request_id
+    }
+
+    fn answer_whole(
+        &mut self,
+        now: Instant,
+        verdict: Verdict,
+        payload: Bytes,
+        error: Option<&'static str>,
+    ) -> Actions {
+        let bytes = u64::try_from(payload.len()).unwrap_or(u64::MAX);
+        self.sent(now, Sent { first: now, bytes });
+        let error = error.map(Into::into);
+        self.answer(verdict, Answer { payload, error })
+    }
+
+    fn sent(&mut self, now: Instant, sent: Sent) {
+        self.produced = Some(Produced {
+            latency: sent.first.saturating_duration_since(self.began),
+            duration: now.saturating_duration_since(sent.first),
+            bytes: sent.bytes,
+        });
     }
 
     fn answer(&mut self, verdict: Verdict, answer: Answer) -> Actions {
@@ -294,6 +332,7 @@ impl Running {
             request_id: self.request_id,
             duration,
             init: self.init,
+            produced: self.produced,
             failure,
         }
     }
@@ -311,6 +350,8 @@ impl Running {
     fn runtime_state(&self) -> &'static str {
         if self.answered.is_some() {
             "RuntimeResponseSentState"
+        } else if self.streams {
+            "InvocationResponse"
         } else {
             "Running"
         }
@@ -328,14 +369,23 @@ fn after_the_end(ending: Ending, event: &Event) -> Actions {
             from: "InitError",
             to: "InitError",
         },
-        (Ending::TimedOut, Event::Response { .. } | Event::Error { .. } | Event::Faulty { .. }) => {
-            Refusal::InvokeTimeout
-        }
+        (
+            Ending::TimedOut,
+            Event::Response { .. }
+            | Event::Error { .. }
+            | Event::Faulty { .. }
+            | Event::StreamBegins { .. }
+            | Event::StreamEnds { .. }
+            | Event::StreamBroken { .. },
+        ) => Refusal::InvokeTimeout,
         (
             _,
             Event::Response { .. }
             | Event::Error { .. }
             | Event::Faulty { .. }
+            | Event::StreamBegins { .. }
+            | Event::StreamEnds { .. }
+            | Event::StreamBroken { .. }
             | Event::InitError { .. }
             | Event::Next
             | Event::Invoke { .. },

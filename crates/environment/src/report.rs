@@ -99,6 +99,7 @@ mod tests {
                 .expect("an id"),
             duration: Duration::from_micros(1_233_960),
             init: init.map(Duration::from_micros),
+            produced: None,
             failure,
         }
     }

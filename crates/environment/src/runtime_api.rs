@@ -13,9 +13,10 @@ use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 
-use crate::environment::{Environment, NextAnswer};
+use crate::environment::{Environment, NextAnswer, StreamAnswer};
 use crate::failure::AnswerFault;
 use crate::lifecycle::{Event, Refusal, State, Verdict};
+use crate::stream_pump::{self, Pump};
 
 type Answer = Response<Full<Bytes>>;
 
@@ -93,16 +94,38 @@ async fn response(
     request: Request<Incoming>,
 ) -> Answer {
     let mode = request.headers().get(RESPONSE_MODE);
-    let known_mode = mode.is_none_or(|mode| mode.is_empty() || mode == "streaming");
-    let Some(body) = answer_body(environment, id, request.into_body()).await else {
+    let streams = mode.is_some_and(|mode| mode == "streaming");
+    let known_mode = streams || mode.is_none_or(HeaderValue::is_empty);
+    let body = request.into_body();
+    let Some(_receiving) = environment.receive(|state| state.expects_answer(id)) else {
+        discard(body).await;
         return accepted_or(environment.happen(unwanted()));
     };
-    let event = match body {
+    if let (true, Some(request_id)) = (streams, id) {
+        match environment.begin_stream(request_id) {
+            StreamAnswer::Begun(stream) => {
+                let pump = Pump::new(Arc::clone(environment), request_id, stream);
+                return accepted_or(Box::pin(pump.run(body)).await);
+            }
+            StreamAnswer::Refused(verdict) => {
+                discard(body).await;
+                return accepted_or(verdict);
+            }
+            StreamAnswer::Collect => {}
+        }
+    }
+    let event = match collect(body).await {
         _ if !known_mode => Event::Faulty {
             id,
             fault: AnswerFault::Mode,
         },
-        Ok(body) => Event::Response { id, body },
+        Ok((body, trailers)) => match trailers.as_ref().and_then(stream_pump::error_in) {
+            Some(error) if streams => Event::Error {
+                id,
+                body: error.document,
+            },
+            _ => Event::Response { id, body },
+        },
         Err(fault) => Event::Faulty { id, fault },
     };
     accepted_or(environment.happen(event))
@@ -113,37 +136,26 @@ async fn error(
     id: Option<RequestId>,
     request: Request<Incoming>,
 ) -> Answer {
-    let Some(body) = answer_body(environment, id, request.into_body()).await else {
+    let body = request.into_body();
+    let Some(_receiving) = environment.receive(|state| state.expects_answer(id)) else {
+        discard(body).await;
         return accepted_or(environment.happen(unwanted()));
     };
-    let event = match body {
-        Ok(body) => Event::Error { id, body },
+    let event = match collect(body).await {
+        Ok((body, _)) => Event::Error { id, body },
         Err(fault) => Event::Faulty { id, fault },
     };
     accepted_or(environment.happen(event))
 }
 
-/// An answer that no running invocation can take.
+/// An answer that no running invocation can take: none runs, or another answer to it is arriving.
+/// What nobody waits for is read and dropped as it comes, so that hoarded requests cost the server
+/// nothing.
 fn unwanted() -> Event {
     Event::Response {
         id: None,
         body: Bytes::new(),
     }
-}
-
-/// The body of an answer, if the invocation runs and no other answer to it is arriving. What nobody
-/// waits for is read and dropped as it comes, so that hoarded requests cost the server nothing.
-async fn answer_body(
-    environment: &Arc<Environment>,
-    id: Option<RequestId>,
-    body: Incoming,
-) -> Option<Result<Bytes, AnswerFault>> {
-    let receiving = environment.receive(|state| state.expects_answer(id));
-    let Some(_receiving) = receiving else {
-        discard(body).await;
-        return None;
-    };
-    Some(collect(body).await)
 }
 
 async fn init_error(environment: &Arc<Environment>, request: Request<Incoming>) -> Answer {
@@ -163,23 +175,29 @@ async fn init_error(environment: &Arc<Environment>, request: Request<Incoming>) 
         return accepted_or(verdict);
     };
     let body = match collect(request.into_body()).await {
-        Ok(body) => body,
+        Ok((body, _)) => body,
         Err(fault) => return refusal(Refusal::Fault(fault)),
     };
     environment.log.drain();
     accepted_or(environment.happen(Event::InitError { error_type, body }))
 }
 
-/// Reads a whole body, at most as long as an answer may be, into one buffer; a body that arrives
-/// in one piece is not copied.
-async fn collect(mut body: Incoming) -> Result<Bytes, AnswerFault> {
+/// Reads a whole body, at most as long as an answer may be, into one buffer, and its trailers; a
+/// body that arrives in one piece is not copied.
+async fn collect(mut body: Incoming) -> Result<(Bytes, Option<HeaderMap>), AnswerFault> {
     let announced = body.size_hint().exact().unwrap_or(0);
     let mut whole = Bytes::new();
     let mut buffer = BytesMut::new();
+    let mut trailers = None;
     let mut discarded = 0;
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| AnswerFault::Truncated)?.into_data() else {
-            continue;
+        let frame = frame.map_err(|_| AnswerFault::Truncated)?;
+        let data = match frame.into_data() {
+            Ok(data) => data,
+            Err(frame) => {
+                trailers = frame.into_trailers().ok();
+                continue;
+            }
         };
         let so_far = whole.len() + buffer.len();
         if discarded > 0 || so_far + data.len() > limits::RESPONSE_BYTES {
@@ -203,15 +221,16 @@ async fn collect(mut body: Incoming) -> Result<Bytes, AnswerFault> {
     if discarded > 0 {
         return Err(AnswerFault::TooLarge);
     }
-    Ok(if buffer.is_empty() {
+    let body = if buffer.is_empty() {
         whole
     } else {
         buffer.freeze()
-    })
+    };
+    Ok((body, trailers))
 }
 
 /// Reads a body that nobody wants, as far as a connection is worth it.
-async fn discard(mut body: Incoming) {
+pub(crate) async fn discard(mut body: Incoming) {
     let mut discarded = 0;
     while let Some(Ok(frame)) = body.frame().await {
         discarded += frame.data_ref().map_or(0, Bytes::len);
@@ -277,6 +296,11 @@ fn refusal(why: Refusal) -> Answer {
             "InvalidRequestID",
             "Invalid request ID",
         ),
+        Refusal::Fault(AnswerFault::StreamTooLarge { limit }) => {
+            let message = format!("Exceeded maximum allowed payload size ({limit} bytes).");
+            let status = StatusCode::PAYLOAD_TOO_LARGE;
+            return document(status, "RequestEntityTooLarge", &message);
+        }
         Refusal::Fault(AnswerFault::TooLarge) => (
             StatusCode::PAYLOAD_TOO_LARGE,
             "RequestEntityTooLarge",

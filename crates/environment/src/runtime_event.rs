@@ -6,7 +6,7 @@ use http::header::{HeaderName, HeaderValue};
 use http::{Response, header};
 use http_body_util::Full;
 
-use crate::spec::Invocation;
+use crate::spec::{Invocation, ResponseMode};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("lambda-runtime-aws-request-id");
 const DEADLINE_MS: HeaderName = HeaderName::from_static("lambda-runtime-deadline-ms");
@@ -20,6 +20,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub(crate) struct RuntimeEvent {
     pub(crate) request_id: RequestId,
     pub(crate) log_tail: bool,
+    pub(crate) mode: ResponseMode,
     payload: Bytes,
     deadline_ms: u64,
     invoked_arn: Bytes,
@@ -33,6 +34,7 @@ impl RuntimeEvent {
         Self {
             request_id: invocation.request_id,
             log_tail: invocation.log_tail,
+            mode: invocation.mode,
             payload: invocation.payload,
             deadline_ms: clock::epoch_ms(clock::wall()).saturating_add(limit_ms),
             invoked_arn: invocation.invoked_arn,
@@ -107,6 +109,7 @@ mod tests {
             trace_id: trace_id.map(Into::into),
             client_context: client_context.map(Into::into),
             log_tail: false,
+            mode: ResponseMode::Buffered,
         };
         RuntimeEvent::new(invocation, Duration::from_secs(3)).to_response()
     }

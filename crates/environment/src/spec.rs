@@ -1,5 +1,6 @@
 //! What an environment is made from, what it is asked, what it answers.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -47,6 +48,17 @@ pub struct Invocation {
     pub client_context: Option<String>,
     /// The answer waits for the REPORT line and carries the log's tail.
     pub log_tail: bool,
+    pub mode: ResponseMode,
+}
+
+/// How the caller wants the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ResponseMode {
+    /// In one piece, even if the runtime streams it.
+    #[default]
+    Buffered,
+    /// Piece by piece, if the runtime streams it.
+    Streaming,
 }
 
 impl fmt::Debug for Invocation {
@@ -62,7 +74,9 @@ impl fmt::Debug for Invocation {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     pub payload: Bytes,
-    pub function_error: bool,
+    /// The error's code, if the function failed: `Unhandled` for what the runtime reported
+    /// itself, else the error's type.
+    pub error: Option<Cow<'static, str>>,
     /// Raw; only when it was asked for.
     pub log_tail: Option<Bytes>,
 }

@@ -18,6 +18,7 @@ use crate::lifecycle::{Event, State};
 use crate::log::{Log, LogSink};
 use crate::registry::Registry;
 use crate::spec::{EnvironmentSpec, Trees};
+use crate::stream::StreamLimits;
 use crate::variables::{Place, variables};
 
 const ENVIRONMENT: TaskKind = TaskKind::disposable("environment").finished();
@@ -35,6 +36,7 @@ pub struct Start {
     pub registry: Arc<Registry>,
     pub init_limit: Duration,
     pub sink: LogSink,
+    pub stream_limits: StreamLimits,
 }
 
 impl Start {
@@ -53,7 +55,13 @@ impl Start {
             self.spec.log_group.clone(),
         );
         let log = Log::new(scope, group, stream, self.sink.clone());
-        let environment = Arc::new(Environment::new(id, Arc::clone(&self.spec), log, home));
+        let environment = Arc::new(Environment::new(
+            id,
+            Arc::clone(&self.spec),
+            log,
+            home,
+            self.stream_limits,
+        ));
         self.registry.insert(&environment);
         bootlace_tasks::spawn(ENVIRONMENT, async move {
             let _reservation = reservation;
@@ -182,6 +190,7 @@ async fn serve(environment: &Arc<Environment>, stage: Stage, start: &Start) -> S
             () = connections.accept() => {}
             () = environment.log.follow(), if output_open => output_open = false,
             status = exit.wait() => {
+                environment.stream_read().await;
                 environment.log.drain();
                 environment.happen(Event::Failed(Failure::of_exit(status)));
                 break;

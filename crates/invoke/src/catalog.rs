@@ -36,6 +36,12 @@ pub(crate) struct Function {
     pub(crate) latest_arn: Bytes,
 }
 
+impl Function {
+    pub(crate) fn version(&self) -> Arc<str> {
+        Arc::clone(&self.fleet.spec.version)
+    }
+}
+
 /// Whether a function can be invoked.
 #[derive(Debug)]
 pub(crate) enum Readiness {

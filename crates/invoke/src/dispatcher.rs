@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bootlace_environment::{Driver, EnvironmentInfo, Failure, LogSink, Outcome, Registry};
+use bootlace_environment::{
+    Driver, EnvironmentInfo, Failure, LogSink, Outcome, Registry, ResponseMode, StreamLimits,
+};
 use bootlace_store::{Rev, Store};
 use bootlace_tasks::TaskKind;
 use bootlace_types::{FunctionArn, Qualifier, RequestId, Scope, clock, limits};
@@ -13,9 +15,10 @@ use tokio::task::JoinHandle;
 
 use crate::catalog::{self, Catalog, Function, Readiness};
 use crate::fleet::Fleets;
-use crate::meeting::{Guarded, Unserved, begin};
+use crate::meeting::{Answer, Guarded, Unserved, begin};
 use crate::metrics_names::{self, Metrics};
 use crate::request::{InvokeError, InvokeRequest, InvokeResponse};
+use crate::stream::{self, InvokeStream};
 
 const SAMPLER: TaskKind = TaskKind::disposable("sampler");
 /// How often a drain looks whether it is done.
@@ -46,6 +49,8 @@ pub struct DispatcherOptions {
     pub spare_guest_connections: usize,
     /// Who gets the functions' logs.
     pub logs: LogSink,
+    /// What bounds streamed answers.
+    pub stream: StreamLimits,
 }
 
 impl Default for DispatcherOptions {
@@ -59,6 +64,7 @@ impl Default for DispatcherOptions {
             settle_wait: limits::SETTLE_WAIT,
             spare_guest_connections: limits::GUEST_CONNECTIONS_SPARE,
             logs: LogSink::None,
+            stream: StreamLimits::default(),
         }
     }
 }
@@ -102,6 +108,7 @@ impl Dispatcher {
             init_limit: options.init_timeout,
             settle_wait: options.settle_wait,
             sink: options.logs,
+            stream_limits: options.stream,
             room: Arc::new(Semaphore::new(options.max_environments)),
             creating: Arc::new(Semaphore::new(options.max_creating.max(1))),
             all: Mutex::default(),
@@ -157,6 +164,42 @@ impl Dispatcher {
     ///
     /// See [`InvokeError`].
     pub async fn invoke(&self, request: InvokeRequest) -> Result<InvokeResponse, InvokeError> {
+        match self.run(request, ResponseMode::Buffered).await? {
+            (function, Answer::Whole(outcome), took) => Ok(self.respond(&function, outcome, took)),
+            (_, Answer::Stream(..), _) => Err(InvokeError::Platform {
+                context: "an answer was streamed that nobody wanted in pieces".into(),
+            }),
+        }
+    }
+
+    /// The same, with the answer piece by piece as the runtime sends it. It returns when the
+    /// answer begins, or is there as a whole.
+    ///
+    /// # Errors
+    ///
+    /// See [`InvokeError`].
+    pub async fn invoke_streaming(
+        &self,
+        request: InvokeRequest,
+    ) -> Result<InvokeStream, InvokeError> {
+        match self.run(request, ResponseMode::Streaming).await? {
+            (function, Answer::Whole(outcome), took) => {
+                self.metrics.invocation(outcome.error.is_some(), took);
+                Ok(InvokeStream::of_whole(function.version(), outcome))
+            }
+            (function, Answer::Stream(chunks, finishing, permit), took) => {
+                let took = took.unwrap_or_default();
+                let end = stream::attend(finishing, permit, self.metrics.clone(), took);
+                Ok(InvokeStream::of_chunks(function.version(), chunks, end))
+            }
+        }
+    }
+
+    async fn run(
+        &self,
+        request: InvokeRequest,
+        mode: ResponseMode,
+    ) -> Result<(Arc<Function>, Answer, Option<Duration>), InvokeError> {
         if self.draining.load(Ordering::Relaxed) {
             return Err(InvokeError::ShuttingDown);
         }
@@ -173,17 +216,20 @@ impl Dispatcher {
                 .map_err(|reason| InvokeError::Throttled { reason }),
         )?;
         let (request_id, log_tail) = (request.request_id, request.log_tail);
-        let running = match begin(&function, request).await {
+        let running = match begin(&function, request, mode).await {
             Ok(running) => running,
-            Err(grant) => return self.unserved(&function, grant, request_id, log_tail),
+            Err(grant) => {
+                let outcome = self.unserved(grant, request_id, log_tail)?;
+                return Ok((function, Answer::Whole(outcome), None));
+            }
         };
         let began = clock::now();
-        let outcome = Guarded::new(running, permit).await;
-        let outcome = outcome.ok_or_else(|| InvokeError::Platform {
+        let answer = Guarded::new(running, permit).await;
+        let answer = answer.ok_or_else(|| InvokeError::Platform {
             context: "the environment vanished".into(),
         })?;
         let took = clock::now().saturating_duration_since(began);
-        Ok(self.respond(&function, outcome, Some(took)))
+        Ok((function, answer, Some(took)))
     }
 
     /// What `DryRun` asks: whether there is such a function.
@@ -284,19 +330,17 @@ impl Dispatcher {
     /// What an invocation gets that no environment could serve.
     fn unserved(
         &self,
-        function: &Function,
         grant: Unserved,
         request_id: RequestId,
         log_tail: bool,
-    ) -> Result<InvokeResponse, InvokeError> {
+    ) -> Result<Outcome, InvokeError> {
         match grant {
             Unserved::Refused(why) => self.counting(Err(why)),
             Unserved::Lost(lost) => match lost.failure {
                 Some(Failure::Platform { context }) => Err(InvokeError::Platform { context }),
-                _ => match lost.outcome(request_id, log_tail) {
-                    Some(outcome) => Ok(self.respond(function, outcome, None)),
-                    None => Err(InvokeError::ShuttingDown),
-                },
+                _ => lost
+                    .outcome(request_id, log_tail)
+                    .ok_or(InvokeError::ShuttingDown),
             },
         }
     }
@@ -314,17 +358,11 @@ impl Dispatcher {
         outcome: Outcome,
         took: Option<Duration>,
     ) -> InvokeResponse {
-        self.metrics.invocations.increment(1);
-        if outcome.function_error {
-            self.metrics.errors.increment(1);
-        }
-        if let Some(took) = took {
-            self.metrics.duration.record(took.as_secs_f64());
-        }
+        self.metrics.invocation(outcome.error.is_some(), took);
         InvokeResponse {
-            executed_version: Arc::clone(&function.fleet.spec.version),
+            executed_version: function.version(),
             payload: outcome.payload,
-            function_error: outcome.function_error.then_some(UNHANDLED),
+            function_error: outcome.error.map(|_| UNHANDLED),
             log_tail: outcome.log_tail,
         }
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bootlace_environment::{
     Driver, EnvironmentId, EnvironmentSpec, Failure, Home, IdleLease, LogSink, Lost, Registry,
-    Start, Trees, Was,
+    Start, StreamLimits, Trees, Was,
 };
 use bootlace_store::Store;
 use bootlace_store::record::FunctionConfig;
@@ -31,6 +31,7 @@ pub(crate) struct Fleets {
     pub(crate) init_limit: Duration,
     pub(crate) settle_wait: Duration,
     pub(crate) sink: LogSink,
+    pub(crate) stream_limits: StreamLimits,
     /// One permit for each environment there may be.
     pub(crate) room: Arc<Semaphore>,
     /// One permit for each sandbox that may be made at once.
@@ -187,6 +188,7 @@ impl Fleet {
             registry: Arc::clone(&self.shared.registry),
             init_limit: self.shared.init_limit,
             sink: self.shared.sink.clone(),
+            stream_limits: self.shared.stream_limits,
         };
         let home: Weak<dyn Home> = self.me.clone();
         start.run(home, creating, reservation);

@@ -12,9 +12,11 @@ mod meeting;
 pub mod metrics_names;
 mod pool;
 mod request;
+mod stream;
 
 pub use bootlace_environment::{
-    Driver, EnvironmentInfo, EnvironmentState, LogEvent, LogOrigin, LogSink,
+    Driver, EnvironmentInfo, EnvironmentState, LogEvent, LogOrigin, LogSink, StreamLimits,
 };
 pub use dispatcher::{Dispatcher, DispatcherOptions, StartError};
 pub use request::{InvokeError, InvokeRequest, InvokeResponse, throttle};
+pub use stream::{InvokeStream, StreamEnd, StreamError, StreamEvent};

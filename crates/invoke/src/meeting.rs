@@ -4,7 +4,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bootlace_environment::{IdleLease, Invocation, Lost, Outcome, Running};
+use bootlace_environment::{
+    Chunks, Finishing, IdleLease, Invocation, Lost, Outcome, Reply, ResponseMode, Running,
+};
 use bootlace_tasks::TaskKind;
 
 use crate::catalog::Function;
@@ -28,6 +30,7 @@ pub(crate) enum Unserved {
 pub(crate) async fn begin(
     function: &Function,
     request: InvokeRequest,
+    mode: ResponseMode,
 ) -> Result<Running, Unserved> {
     let invoked_arn = match request.qualifier {
         Some(_) => function.latest_arn.clone(),
@@ -40,6 +43,7 @@ pub(crate) async fn begin(
         trace_id: request.trace_id,
         client_context: request.client_context,
         log_tail: request.log_tail,
+        mode,
     };
     let mut attempt = lease(function).await?.invoke(invocation);
     for _ in 0..ATTEMPTS {
@@ -64,6 +68,13 @@ async fn lease(function: &Function) -> Result<IdleLease, Unserved> {
     }
 }
 
+/// What an invocation came to.
+pub(crate) enum Answer {
+    Whole(Outcome),
+    /// It goes on, and its permit with it.
+    Stream(Chunks, Finishing, Permit),
+}
+
 /// A running invocation with its permit. If its caller goes away, a task sees it to its end.
 pub(crate) struct Guarded(Option<(Running, Permit)>);
 
@@ -74,17 +85,24 @@ impl Guarded {
 }
 
 impl Future for Guarded {
-    type Output = Option<Outcome>;
+    type Output = Option<Answer>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Some((running, _)) = &mut self.0 else {
             return Poll::Ready(None);
         };
-        let outcome = Pin::new(running).poll(context);
-        if outcome.is_ready() {
-            self.0 = None;
-        }
-        outcome
+        let reply = match Pin::new(running).poll(context) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(reply) => reply,
+        };
+        let permit = self.0.take().map(|(_, permit)| permit);
+        Poll::Ready(match (reply, permit) {
+            (Some(Reply::Whole(outcome)), _) => Some(Answer::Whole(outcome)),
+            (Some(Reply::Stream(chunks, finishing)), Some(permit)) => {
+                Some(Answer::Stream(chunks, finishing, permit))
+            }
+            _ => None,
+        })
     }
 }
 
@@ -96,7 +114,10 @@ impl Drop for Guarded {
         // Without a runtime the server is gone, and the environment with it.
         if tokio::runtime::Handle::try_current().is_ok() {
             bootlace_tasks::spawn(ABANDONED, async move {
-                running.await;
+                if let Some(Reply::Stream(chunks, finishing)) = running.await {
+                    drop(chunks);
+                    finishing.await;
+                }
                 drop(permit);
             });
         }

@@ -95,6 +95,17 @@ impl Metrics {
         }
     }
 
+    /// Counts an invocation that ran.
+    pub(crate) fn invocation(&self, failed: bool, took: Option<std::time::Duration>) {
+        self.invocations.increment(1);
+        if failed {
+            self.errors.increment(1);
+        }
+        if let Some(took) = took {
+            self.duration.record(took.as_secs_f64());
+        }
+    }
+
     /// Sets the gauges, in the order of [`EnvironmentState::ALL`].
     pub(crate) fn environments(&self, counts: [u32; 4]) {
         for (gauge, count) in self.environments.iter().zip(counts) {

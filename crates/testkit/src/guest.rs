@@ -25,6 +25,8 @@ pub enum Action {
     RespondWith(Body, &'static str),
     /// Answers for a request id given as text.
     RespondFor(String, Body),
+    /// Answers in streaming mode, piece by piece.
+    RespondChunked(Chunked),
     /// Announces a longer body than it sends, and closes.
     RespondTruncated,
     /// Reports an error of the current event.
@@ -52,6 +54,54 @@ pub enum Action {
     Loop(Vec<Action>),
     /// Ends the process with this code.
     Exit(i32),
+}
+
+/// A streamed answer.
+#[derive(Debug, Clone, Default)]
+pub struct Chunked {
+    pub pieces: Vec<Piece>,
+    /// More headers, complete lines.
+    pub headers: &'static str,
+    /// Trailers, complete lines.
+    pub trailers: &'static str,
+    pub end: End,
+    /// Bytes that were written so far.
+    pub written: watch::Sender<u64>,
+}
+
+/// A step of a streamed answer.
+#[derive(Debug, Clone)]
+pub enum Piece {
+    /// One chunk.
+    Data(Body),
+    /// So many chunks of so many bytes.
+    Many(usize, usize),
+    /// Waits until the test opens the gate.
+    Gate(watch::Receiver<bool>),
+}
+
+/// How a streamed answer ends.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum End {
+    /// With its last chunk.
+    #[default]
+    Whole,
+    /// The connection is closed before.
+    Truncated,
+    /// The process ends before, with this code.
+    Exit(i32),
+}
+
+impl Chunked {
+    /// Text in pieces.
+    #[must_use]
+    pub fn texts(texts: &[&'static str]) -> Self {
+        let pieces = texts.iter().map(|text| Piece::Data(Body::Text(text)));
+        Self {
+            pieces: pieces.collect(),
+            ..Self::default()
+        }
+    }
 }
 
 /// What is written somewhere.
@@ -223,6 +273,7 @@ impl<W: AsyncWrite + Unpin> Run<W> {
             Action::RespondFor(id, body) => {
                 self.reply(id, "response", "", &self.bytes(body)).await?;
             }
+            Action::RespondChunked(answer) => return self.stream(answer).await,
             Action::RespondTruncated => {
                 let path = format!("/2018-06-01/runtime/invocation/{}/response", self.id());
                 let mut wire = Wire::connect(self.address).await?;
@@ -260,6 +311,50 @@ impl<W: AsyncWrite + Unpin> Run<W> {
             Action::Loop(_) => {}
             Action::Exit(code) => return Ok(Some(*code)),
         }
+        Ok(None)
+    }
+
+    async fn stream(&mut self, answer: &Chunked) -> std::io::Result<Option<i32>> {
+        let path = format!("/2018-06-01/runtime/invocation/{}/response", self.id());
+        let mut wire = match self.wire.take() {
+            Some(wire) => wire,
+            None => Wire::connect(self.address).await?,
+        };
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: runtime\r\nTransfer-Encoding: chunked\r\n\
+             Lambda-Runtime-Function-Response-Mode: streaming\r\n{}\r\n",
+            answer.headers
+        );
+        wire.raw(head.as_bytes()).await?;
+        for piece in &answer.pieces {
+            let (count, bytes) = match piece {
+                Piece::Data(body) => (1, self.bytes(body)),
+                Piece::Many(count, size) => (*count, vec![b'x'; *size]),
+                Piece::Gate(gate) => {
+                    let _ = gate.clone().wait_for(|open| *open).await;
+                    continue;
+                }
+            };
+            for _ in 0..count {
+                wire.chunk(&bytes).await?;
+                answer
+                    .written
+                    .send_modify(|written| *written += bytes.len() as u64);
+            }
+        }
+        match answer.end {
+            End::Whole => {}
+            End::Truncated => return Ok(None),
+            End::Exit(code) => return Ok(Some(code)),
+        }
+        let end = format!("0\r\n{}\r\n", answer.trailers);
+        wire.raw(end.as_bytes()).await?;
+        let seen = Seen {
+            call: format!("POST {path}"),
+            ..wire.receive().await?
+        };
+        self.wire = Some(wire);
+        self.transcript.push(seen);
         Ok(None)
     }
 

@@ -26,6 +26,13 @@ impl Wire {
         self.stream.write_all(bytes).await
     }
 
+    pub(crate) async fn chunk(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut chunk = format!("{:x}\r\n", bytes.len()).into_bytes();
+        chunk.extend_from_slice(bytes);
+        chunk.extend_from_slice(b"\r\n");
+        self.raw(&chunk).await
+    }
+
     pub(crate) async fn send(
         &mut self,
         method: &str,

@@ -11,6 +11,20 @@ pub const INVOKE_PAYLOAD_BYTES: usize = 6_291_456;
 pub const INVOKE_EVENT_PAYLOAD_BYTES: usize = 1_048_576;
 /// Buffered response, bytes. AWS: 6 MiB and 100 bytes of room.
 pub const RESPONSE_BYTES: usize = 6_291_556;
+/// Streamed response, bytes. AWS: 200 MB.
+pub const STREAM_BYTES: u64 = 209_715_200;
+/// Of a streamed response so much comes as fast as it can, bytes. AWS: 6 MB.
+pub const STREAM_BURST_BYTES: u64 = 6_291_456;
+/// The rest of it comes at this rate, bytes a second. AWS: 2 MB.
+pub const STREAM_RATE_BYTES_PER_S: u64 = 2_097_152;
+/// How often a stream gets its share of the rate. AWS: 125 ms.
+pub const STREAM_RATE_STEP: Duration = Duration::from_millis(125);
+/// Pieces of one streamed response that wait for its caller, count. Ours.
+pub const STREAM_CHUNKS: usize = 8;
+/// Size of such a piece, and of a frame to the caller, bytes; longer ones are cut. Ours.
+pub const STREAM_CHUNK_BYTES: usize = 64 * 1_024;
+/// A stream that breaks waits so long for the reason, the end of its process, say. Ours.
+pub const STREAM_BREAK_GRACE: Duration = Duration::from_millis(100);
 /// `ClientContext`, base64 bytes. AWS.
 pub const CLIENT_CONTEXT_BYTES: usize = 3_583;
 /// Request line and headers of the client API, bytes. AWS: 1 MB.

@@ -5,6 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::failure::AnswerFault;
 
+mod streaming;
+
 const LIMIT: Duration = Duration::from_secs(3);
 
 fn start() -> Instant {
@@ -26,6 +28,29 @@ fn response(id: RequestId) -> Event {
     }
 }
 
+fn stream_begins(id: RequestId) -> Event {
+    Event::StreamBegins { id: Some(id) }
+}
+
+fn sent(bytes: u64) -> Sent {
+    let first = start();
+    Sent { first, bytes }
+}
+
+fn stream_ends(id: RequestId, error: Option<&'static str>) -> Event {
+    let answer = Answer {
+        payload: Bytes::new(),
+        error: error.map(Into::into),
+    };
+    let sent = sent(3);
+    Event::StreamEnds { id, answer, sent }
+}
+
+fn stream_breaks(id: RequestId, fault: AnswerFault) -> Event {
+    let sent = sent(3);
+    Event::StreamBroken { id, fault, sent }
+}
+
 /// A machine in one of the states that it can be in, with the id of the invocation it has.
 fn machine(state: &str, id: RequestId) -> Lifecycle {
     let mut machine = Lifecycle::new();
@@ -39,6 +64,18 @@ fn machine(state: &str, id: RequestId) -> Lifecycle {
         "Initializing" => vec![Event::Started],
         "Idle" => vec![Event::Started, Event::Next],
         "Running" => vec![Event::Started, Event::Next, invoke(id, false)],
+        "Streaming" => vec![
+            Event::Started,
+            Event::Next,
+            invoke(id, false),
+            stream_begins(id),
+        ],
+        "StreamingHeld" => vec![
+            Event::Started,
+            Event::Next,
+            invoke(id, true),
+            stream_begins(id),
+        ],
         "Answered" => vec![Event::Started, Event::Next, invoke(id, false), response(id)],
         "Held" => vec![Event::Started, Event::Next, invoke(id, true), response(id)],
         "TimedOut" => vec![Event::Started, Event::Next, invoke(id, false), timed_out()],
@@ -81,7 +118,7 @@ fn summary(actions: &Actions) -> String {
     }
     if let Some(answer) = &actions.answer {
         parts.push(
-            if answer.function_error {
+            if answer.error.is_some() {
                 "fails"
             } else {
                 "answers"
@@ -374,6 +411,9 @@ enum Step {
     Response { current: bool },
     Error { current: bool },
     Faulty { current: bool },
+    StreamBegins { current: bool },
+    StreamEnds { current: bool },
+    StreamBroken { current: bool },
     InitError,
     TimedOut { current: bool },
     Failed,
@@ -389,6 +429,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         8 => any::<bool>().prop_map(|current| Step::Response { current }),
         2 => any::<bool>().prop_map(|current| Step::Error { current }),
         2 => any::<bool>().prop_map(|current| Step::Faulty { current }),
+        6 => any::<bool>().prop_map(|current| Step::StreamBegins { current }),
+        6 => any::<bool>().prop_map(|current| Step::StreamEnds { current }),
+        1 => any::<bool>().prop_map(|current| Step::StreamBroken { current }),
         1 => Just(Step::InitError),
         1 => any::<bool>().prop_map(|current| Step::TimedOut { current }),
         1 => Just(Step::Failed),
@@ -422,6 +465,11 @@ proptest! {
                 Step::Error { current } => Event::Error { id: id(current), body: body() },
                 Step::Faulty { current } => {
                     Event::Faulty { id: id(current), fault: AnswerFault::Mode }
+                }
+                Step::StreamBegins { current } => Event::StreamBegins { id: id(current) },
+                Step::StreamEnds { current } => stream_ends(id(current).unwrap_or(asked), None),
+                Step::StreamBroken { current } => {
+                    stream_breaks(id(current).unwrap_or(asked), AnswerFault::Truncated)
                 }
                 Step::InitError => Event::InitError { error_type: "x".into(), body: body() },
                 Step::TimedOut { current: is } => {

@@ -1,6 +1,7 @@
 //! What the lifecycle machine hears and what it says.
 
-use std::time::Duration;
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
 
 use bootlace_types::RequestId;
 use bytes::Bytes;
@@ -32,6 +33,22 @@ pub(crate) enum Event {
     Faulty {
         id: Option<RequestId>,
         fault: AnswerFault,
+    },
+    /// The runtime begins an answer whose pieces go to the caller as they come.
+    StreamBegins {
+        id: Option<RequestId>,
+    },
+    /// That answer is over; `answer` is what its caller is told at the end.
+    StreamEnds {
+        id: RequestId,
+        answer: Answer,
+        sent: Sent,
+    },
+    /// That answer stopped before its end or grew too long.
+    StreamBroken {
+        id: RequestId,
+        fault: AnswerFault,
+        sent: Sent,
     },
     InitError {
         error_type: Box<str>,
@@ -92,11 +109,29 @@ pub(crate) enum Refusal {
     Unusable,
 }
 
-/// What the caller gets.
+/// What the caller gets; of a streamed answer, what it gets after the last piece.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) payload: Bytes,
-    pub(crate) function_error: bool,
+    /// The error's code if the function failed; the payload is then its document.
+    pub(crate) error: Option<Cow<'static, str>>,
+}
+
+/// What a runtime sent as its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sent {
+    /// When the first byte came.
+    pub(crate) first: Instant,
+    pub(crate) bytes: u64,
+}
+
+/// The same, measured from the invocation's beginning: AWS's spans `responseLatency` and
+/// `responseDuration`, and `producedBytes`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Produced {
+    pub(crate) latency: Duration,
+    pub(crate) duration: Duration,
+    pub(crate) bytes: u64,
 }
 
 /// The facts of an invocation's REPORT line.
@@ -105,6 +140,8 @@ pub(crate) struct Report {
     pub(crate) request_id: RequestId,
     pub(crate) duration: Duration,
     pub(crate) init: Option<Duration>,
+    /// What the runtime answered, if it did.
+    pub(crate) produced: Option<Produced>,
     pub(crate) failure: Option<Failure>,
 }
 

@@ -12,4 +12,5 @@ mod logs;
 mod pools;
 mod runtime_api;
 mod slice;
+mod streams;
 mod world;
