@@ -127,6 +127,7 @@ async fn provision<P>(
         tmp_bytes: u64::from(spec.tmp_mb) << 20,
         processes: limits::PROCESSES,
         listen_port: RUNTIME_API_PORT,
+        cpu: None,
     };
     let began = clock::now();
     let made = start.driver.create(sandbox_spec).await;

@@ -9,8 +9,8 @@ use crate::fake::FakeSandbox;
 use crate::linux::LinuxSandbox;
 use crate::local::LocalSandbox;
 use crate::{
-    ExitStatus, FakeDriver, LinuxDriver, LinuxOptions, LocalDriver, LocalOptions, ProcessSpec,
-    SandboxError, SandboxSpec, SpawnError, Stats, probe,
+    Connector, ExitStatus, FakeDriver, LinuxDriver, LinuxOptions, LocalDriver, LocalOptions,
+    ProcessSpec, SandboxError, SandboxSpec, Signals, SpawnError, Stats, probe,
 };
 
 /// Makes sandboxes. Cheap to clone.
@@ -160,6 +160,61 @@ impl Sandbox {
         }
     }
 
+    /// Whether [`Self::freeze`] works.
+    #[must_use]
+    pub fn can_freeze(&self) -> bool {
+        match &self.inner {
+            Inner::Linux(sandbox) => sandbox.can_freeze(),
+            Inner::Local(_) => false,
+            Inner::Fake(_) => true,
+        }
+    }
+
+    /// Stops every process inside where it stands; takes one small write and no waiting. It is
+    /// refused while a process is being started or [`Self::kill_all`] runs.
+    pub fn freeze(&self) -> Result<(), SandboxError> {
+        match &self.inner {
+            Inner::Linux(sandbox) => sandbox.freeze(),
+            Inner::Local(_) => Err(LocalSandbox::cannot_freeze()),
+            Inner::Fake(sandbox) => sandbox.freeze(),
+        }
+    }
+
+    /// Lets them go on.
+    pub fn thaw(&self) -> Result<(), SandboxError> {
+        match &self.inner {
+            Inner::Linux(sandbox) => sandbox.thaw(),
+            Inner::Local(_) => Ok(()),
+            Inner::Fake(sandbox) => sandbox.thaw(),
+        }
+    }
+
+    /// Kills all processes inside, frozen ones too, and whatever they started; returns when they
+    /// are gone. The sandbox, its files, its listener and its limits stay, and it is thawed.
+    pub async fn kill_all(&self) -> Result<(), SandboxError> {
+        match &self.inner {
+            Inner::Linux(sandbox) => sandbox.kill_all().await,
+            Inner::Local(sandbox) => {
+                sandbox.kill_all().await;
+                Ok(())
+            }
+            Inner::Fake(sandbox) => {
+                sandbox.kill_all().await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes connections to what listens inside.
+    #[must_use]
+    pub fn connector(&self) -> Connector {
+        match &self.inner {
+            Inner::Linux(sandbox) => sandbox.connector(),
+            Inner::Local(sandbox) => sandbox.connector(),
+            Inner::Fake(sandbox) => sandbox.connector(),
+        }
+    }
+
     /// The stages of its start. Only the Linux driver tells them.
     #[must_use]
     pub fn stages_us(&self) -> &[(String, u32)] {
@@ -197,6 +252,8 @@ pub struct Process {
     /// Non-blocking read end of the one pipe that is both standard output and standard error.
     pub output: OwnedFd,
     pub exit: Exit,
+    /// Ends it from outside.
+    pub signals: Signals,
     /// See [`Sandbox::stages_us`].
     pub stages_us: Stages,
 }

@@ -24,6 +24,12 @@ pub enum SandboxError {
     /// The sandbox is gone already.
     #[error("the sandbox is gone")]
     SandboxGone,
+    /// No process can be started in it before it is thawed.
+    #[error("the sandbox is frozen")]
+    Frozen,
+    /// It cannot be frozen at the moment.
+    #[error("a process of the sandbox is being started or ended")]
+    Busy,
     /// The host refused something.
     #[error("{what}: {source}")]
     Io {

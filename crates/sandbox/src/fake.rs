@@ -8,14 +8,17 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bootlace_tasks::TaskKind;
 use tokio::net::unix::pipe;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use crate::connector::{Connector, Way};
 use crate::driver::{Exit, Process};
+use crate::protocol::Deliver;
+use crate::signals::{Signals, Target};
 use crate::{ExitStatus, ProcessSpec, SandboxError, SandboxSpec, SpawnError, Stats};
 
 const GUEST: TaskKind = TaskKind::disposable("fake guest");
@@ -50,6 +53,10 @@ pub struct FakeGuest {
     pub output: pipe::Sender,
     /// The memory that its sandbox says it uses, bytes.
     pub memory_bytes: Arc<AtomicU64>,
+    /// Whether its sandbox is frozen. The script itself goes on: it is a task like any other.
+    pub frozen: watch::Receiver<bool>,
+    /// Whether it has been sent SIGTERM. It is the script's affair what comes of that.
+    pub terminated: watch::Receiver<bool>,
 }
 
 impl FakeDriver {
@@ -78,6 +85,7 @@ impl FakeDriver {
             address_text: address.to_string(),
             running: Mutex::new(Vec::new()),
             memory_bytes: Arc::default(),
+            frozen: watch::Sender::new(false),
         })
     }
 }
@@ -88,8 +96,9 @@ pub(crate) struct FakeSandbox {
     listener: Option<TcpListener>,
     address: SocketAddr,
     address_text: String,
-    running: Mutex<Vec<AbortHandle>>,
+    running: Mutex<Vec<(AbortHandle, Exit)>>,
     memory_bytes: Arc<AtomicU64>,
+    frozen: watch::Sender<bool>,
 }
 
 impl fmt::Debug for FakeSandbox {
@@ -116,11 +125,42 @@ impl FakeSandbox {
         }
     }
 
+    pub(crate) fn freeze(&self) -> Result<(), SandboxError> {
+        self.frozen.send_replace(true);
+        Ok(())
+    }
+
+    pub(crate) fn thaw(&self) -> Result<(), SandboxError> {
+        self.frozen.send_replace(false);
+        Ok(())
+    }
+
+    pub(crate) async fn kill_all(&self) {
+        let running = std::mem::take(&mut *self.running());
+        for (task, mut exit) in running {
+            task.abort();
+            exit.wait().await;
+        }
+        self.frozen.send_replace(false);
+    }
+
+    pub(crate) fn connector(&self) -> Connector {
+        Connector::new(Way::Host)
+    }
+
+    fn running(&self) -> MutexGuard<'_, Vec<(AbortHandle, Exit)>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn spawn(&self, spec: ProcessSpec) -> Result<Process, SpawnError> {
+        if *self.frozen.borrow() {
+            return Err(SandboxError::Frozen.into());
+        }
         let (output, reader) = pipe::pipe().map_err(SandboxError::io("cannot make a pipe"))?;
         let reader: OwnedFd = reader
             .into_nonblocking_fd()
             .map_err(SandboxError::io("cannot use a pipe"))?;
+        let terminate = watch::Sender::new(false);
         let guest = FakeGuest {
             sandbox: self.id.clone(),
             program: spec.program,
@@ -129,6 +169,8 @@ impl FakeSandbox {
             env: spec.env.into_iter().collect(),
             output,
             memory_bytes: Arc::clone(&self.memory_bytes),
+            frozen: self.frozen.subscribe(),
+            terminated: terminate.subscribe(),
         };
         let (ended, exit) = watch::channel(None);
         let end = EndOnDrop {
@@ -140,13 +182,38 @@ impl FakeSandbox {
             let mut end = end;
             end.status = future.await;
         });
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.push(task.abort_handle());
+        let exit = Exit::new(exit);
+        let signals = FakeSignals {
+            terminate,
+            task: task.abort_handle(),
+        };
+        let mut running = self.running();
+        running.retain(|(_, exit)| exit.now().is_none());
+        running.push((task.abort_handle(), exit.clone()));
         Ok(Process {
             output: reader,
-            exit: Exit::new(exit),
+            exit,
+            signals: Signals::new(Target::Fake(signals)),
             stages_us: Vec::new(),
         })
+    }
+}
+
+/// Reaches one script.
+#[derive(Debug, Clone)]
+pub(crate) struct FakeSignals {
+    terminate: watch::Sender<bool>,
+    task: AbortHandle,
+}
+
+impl FakeSignals {
+    pub(crate) fn deliver(&self, signal: Deliver) {
+        match signal {
+            Deliver::Terminate => {
+                self.terminate.send_replace(true);
+            }
+            Deliver::Kill => self.task.abort(),
+        }
     }
 }
 
@@ -164,12 +231,7 @@ impl Drop for EndOnDrop {
 
 impl Drop for FakeSandbox {
     fn drop(&mut self) {
-        for task in self
-            .running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .drain(..)
-        {
+        for (task, _) in self.running().drain(..) {
             task.abort();
         }
     }

@@ -12,6 +12,7 @@
 //!
 //! Read [`Driver`] first, then `spawner` for how a sandbox is made.
 
+mod connector;
 mod driver;
 mod error;
 mod fake;
@@ -19,14 +20,16 @@ mod linux;
 mod local;
 pub mod probe;
 mod protocol;
-
+mod signals;
 mod spawner;
 mod spec;
 
+pub use connector::Connector;
 pub use driver::{Driver, Exit, Isolation, Process, Sandbox, Selected, Stages};
 pub use error::{SandboxError, SpawnError};
 pub use fake::{FakeDriver, FakeGuest, Script};
 pub use linux::{LinuxDriver, LinuxOptions, PoolOptions, SpawnerCommand};
 pub use local::{LocalDriver, LocalOptions};
+pub use signals::Signals;
 pub use spawner::spawner_main;
-pub use spec::{End, ExitStatus, ProcessSpec, SandboxSpec, Stats, TreeMount};
+pub use spec::{CpuShare, End, ExitStatus, ProcessSpec, SandboxSpec, Stats, TreeMount};

@@ -14,10 +14,16 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bootlace_tasks::TaskKind;
-use rustix::process::{Pid, Signal, kill_process_group, set_parent_process_death_signal};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal,
+    set_parent_process_death_signal,
+};
 use tokio::sync::{oneshot, watch};
 
+use crate::connector::{Connector, Way};
 use crate::driver::{Exit, Process};
+use crate::protocol::Deliver;
+use crate::signals::{Signals, Target};
 use crate::{ExitStatus, ProcessSpec, SandboxError, SandboxSpec, SpawnError, Stats, TreeMount};
 
 const WAIT: TaskKind = TaskKind::disposable("local process");
@@ -185,6 +191,7 @@ impl LocalSandbox {
             .and_then(Pid::from_raw);
         let (ended, exit) = watch::channel(None);
         let exit = Exit::new(exit);
+        let signals = LocalSignals::new(pid, exit.clone());
         if let Some(group) = pid {
             lock(&self.groups).push((group, exit.clone()));
             lock(&self.shared.groups).push(group);
@@ -203,6 +210,7 @@ impl LocalSandbox {
         Ok(Process {
             output,
             exit,
+            signals: Signals::new(Target::Local(signals)),
             stages_us: Vec::new(),
         })
     }
@@ -277,12 +285,28 @@ impl LocalSandbox {
         Ok(stats)
     }
 
-    pub(crate) async fn destroy(self) -> Result<(), SandboxError> {
+    pub(crate) fn cannot_freeze() -> SandboxError {
+        SandboxError::Unavailable {
+            what: "freezing",
+            why: "code runs without isolation".into(),
+            remedy: "start the server with --isolation namespaces".into(),
+        }
+    }
+
+    pub(crate) fn connector(&self) -> Connector {
+        Connector::new(Way::Host)
+    }
+
+    pub(crate) async fn kill_all(&self) {
         self.kill();
         let running: Vec<Exit> = lock(&self.groups).drain(..).map(|(_, exit)| exit).collect();
         for mut exit in running {
             exit.wait().await;
         }
+    }
+
+    pub(crate) async fn destroy(self) -> Result<(), SandboxError> {
+        self.kill_all().await;
         Ok(())
     }
 
@@ -292,6 +316,42 @@ impl LocalSandbox {
             if exit.now().is_none() {
                 let _ = kill_process_group(*group, Signal::KILL);
             }
+        }
+    }
+}
+
+/// Reaches one process.
+#[derive(Debug, Clone)]
+pub(crate) struct LocalSignals {
+    /// Stays this process when its number is another's.
+    process: Option<Arc<OwnedFd>>,
+    group: Option<Pid>,
+    exit: Exit,
+}
+
+impl LocalSignals {
+    /// The process is a child of ours that has not been waited for.
+    fn new(pid: Option<Pid>, exit: Exit) -> Self {
+        let process = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        Self {
+            process: process.map(Arc::new),
+            group: pid,
+            exit,
+        }
+    }
+
+    pub(crate) fn deliver(&self, signal: Deliver) {
+        let send = |signal| {
+            if let Some(process) = &self.process {
+                let _ = pidfd_send_signal(process, signal);
+            }
+        };
+        match (signal, self.group) {
+            (Deliver::Terminate, _) => send(Signal::TERM),
+            (Deliver::Kill, Some(group)) if self.exit.now().is_none() => {
+                let _ = kill_process_group(group, Signal::KILL);
+            }
+            (Deliver::Kill, _) => send(Signal::KILL),
         }
     }
 }

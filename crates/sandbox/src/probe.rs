@@ -202,7 +202,7 @@ fn cgroups() -> Vec<Check> {
             .any(|name| name == controller)
             .then_some("cgroup v2")
     };
-    let controller = |name: &'static str, controller: &str, v1: bool| {
+    let controller = |name: &'static str, required: bool, controller: &str, v1: bool| {
         let found = v2_offers(controller).or(v1.then_some("cgroup v1"));
         let result = found
             .map(str::to_owned)
@@ -211,15 +211,16 @@ fn cgroups() -> Vec<Check> {
             "enable the {controller} controller: mount -t cgroup2 none /sys/fs/cgroup, or boot \
              with cgroup_enable={controller}"
         );
-        check(name, true, result, remedy)
+        check(name, required, result, remedy)
     };
     let freeze = match &places.v2 {
         Some(place) => Ok(format!("cgroup v2 at {}", place.display())),
         None => Err("no cgroup v2 is mounted".into()),
     };
     vec![
-        controller("memory limit", "memory", places.v1_memory.is_some()),
-        controller("process limit", "pids", places.v1_pids.is_some()),
+        controller("memory limit", true, "memory", places.v1_memory.is_some()),
+        controller("process limit", true, "pids", places.v1_pids.is_some()),
+        controller("cpu share", false, "cpu", places.v1_cpu.is_some()),
         check(
             "freezing",
             false,

@@ -37,10 +37,29 @@ pub(crate) enum Command {
         process: u64,
         spec: ProcessSpec,
     },
+    /// To a process of the caller's, by the caller's number. Not answered: it may have ended.
+    Signal {
+        sandbox: u64,
+        process: u64,
+        signal: Deliver,
+    },
+    /// Answered by `Emptied` when everything of the caller's is gone, or `Refused`.
+    KillAll { request: u64, sandbox: u64 },
+    /// Answered by `Socket` with a stream socket of the sandbox's network, or `Refused`.
+    Connect { request: u64, sandbox: u64 },
     /// Answered by `Destroyed`, also when there is no such sandbox.
     Destroy { request: u64, sandbox: u64 },
     /// Destroys everything and ends the spawner; the answer is the end of the connection.
     Shutdown,
+}
+
+/// What a process may be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Deliver {
+    /// SIGTERM to the process.
+    Terminate,
+    /// SIGKILL to the process and the rest of its process group.
+    Kill,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -76,6 +95,12 @@ pub(crate) enum Report {
         message: String,
     },
     Destroyed {
+        request: u64,
+    },
+    Emptied {
+        request: u64,
+    },
+    Socket {
         request: u64,
     },
     /// A process of the caller's ended.

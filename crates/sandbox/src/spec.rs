@@ -19,6 +19,25 @@ pub struct SandboxSpec {
     pub processes: u32,
     /// A listener at `127.0.0.1:<port>` inside the sandbox is handed to the host.
     pub listen_port: u16,
+    /// The most processor time for the processes together; none is as much as there is.
+    pub cpu: Option<CpuShare>,
+}
+
+/// So much processor time in each period: more than the period is more than one processor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CpuShare {
+    pub quota_us: u64,
+    pub period_us: u64,
+}
+
+impl CpuShare {
+    /// The shortest quota and the bounds of a period that the kernel takes.
+    const QUOTA_LEAST_US: u64 = 1_000;
+    const PERIOD_US: std::ops::RangeInclusive<u64> = 1_000..=1_000_000;
+
+    pub(crate) fn valid(&self) -> bool {
+        self.quota_us >= Self::QUOTA_LEAST_US && Self::PERIOD_US.contains(&self.period_us)
+    }
 }
 
 /// One read-only directory made of host trees, merged.

@@ -20,7 +20,8 @@ use std::time::Duration;
 use bootlace_sandbox::{End, ExitStatus, LinuxDriver, LinuxOptions, SandboxError};
 use bootlace_types::clock;
 use sandbox_common::{
-    Host, PATIENCE, bash, finish, output_of, program, require_root, spawner, unique_instance,
+    Host, PATIENCE, bash, cgroups, finish, output_of, program, require_root, spawner,
+    unique_instance,
 };
 
 /// Everything countable that a spawner has.
@@ -60,25 +61,6 @@ fn processes(wanted: impl Fn(u32, u32) -> bool) -> Vec<String> {
             found.push(status.lines().take(3).collect::<Vec<_>>().join(" "));
         }
     }
-    found
-}
-
-/// Directories of this name anywhere below the cgroup mounts.
-fn cgroups(name: &str) -> Vec<PathBuf> {
-    fn walk(dir: &Path, name: &str, depth: usize, found: &mut Vec<PathBuf>) {
-        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                continue;
-            }
-            if entry.file_name() == name {
-                found.push(entry.path());
-            } else if depth > 0 {
-                walk(&entry.path(), name, depth - 1, found);
-            }
-        }
-    }
-    let mut found = Vec::new();
-    walk(Path::new("/sys/fs/cgroup"), name, 6, &mut found);
     found
 }
 

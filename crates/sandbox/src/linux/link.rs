@@ -13,6 +13,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{oneshot, watch};
 
+use super::pace::UnderWay;
 use crate::protocol::{self, Command, MESSAGE_BYTES, Report};
 use crate::{ExitStatus, SandboxError};
 
@@ -42,7 +43,7 @@ impl Answer {
 
 /// Held by everything that talks to the spawner; when nobody does, the socket closes.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(crate) struct Link {
     socket: Arc<AsyncFd<OwnedFd>>,
     waiting: Arc<Waiting>,
     pid: u32,
@@ -50,11 +51,18 @@ pub(super) struct Link {
     reader: tokio::task::AbortHandle,
 }
 
+/// Who waits for an answer, and what must not happen before it has come.
+#[derive(Debug)]
+struct Asked {
+    sender: oneshot::Sender<Answer>,
+    under_way: Option<UnderWay>,
+}
+
 /// Who waits for what.
 #[derive(Debug, Default)]
 struct Waiting {
     dead: AtomicBool,
-    answers: Mutex<HashMap<u64, oneshot::Sender<Answer>>>,
+    answers: Mutex<HashMap<u64, Asked>>,
     exits: Mutex<HashMap<u64, watch::Sender<Option<ExitStatus>>>>,
 }
 
@@ -116,14 +124,30 @@ impl Link {
         command: &Command,
         fd: Option<OwnedFd>,
     ) -> Result<oneshot::Receiver<Answer>, SandboxError> {
+        self.expect_while(request, command, fd, None).await
+    }
+
+    /// The same, and keeps `under_way` until the answer has come, even if nobody waits any more.
+    pub(super) async fn expect_while(
+        &self,
+        request: u64,
+        command: &Command,
+        fd: Option<OwnedFd>,
+        under_way: Option<UnderWay>,
+    ) -> Result<oneshot::Receiver<Answer>, SandboxError> {
         let (sender, receiver) = oneshot::channel();
-        lock(&self.waiting.answers).insert(request, sender);
-        let sent = self.send(command, fd).await;
+        let asked = Asked { sender, under_way };
+        lock(&self.waiting.answers).insert(request, asked);
+        let mut unsent = Unsent {
+            waiting: &self.waiting,
+            request: Some(request),
+        };
+        self.send(command, fd).await?;
         // A reader that ended meanwhile has already dropped all senders, or not seen this one.
-        if sent.is_err() || !self.alive() {
-            lock(&self.waiting.answers).remove(&request);
+        if self.alive() {
+            unsent.request = None;
         }
-        sent.map(|()| receiver)
+        Ok(receiver)
     }
 
     /// Makes the end of a process observable. Called before the process is asked for.
@@ -141,7 +165,7 @@ impl Link {
     }
 
     /// Sends a command that nobody waits for, from anywhere, without waiting.
-    pub(super) fn send_soon(self: &Arc<Self>, command: &Command) {
+    pub(crate) fn send_soon(self: &Arc<Self>, command: &Command) {
         let Ok(text) = serde_json::to_vec(command) else {
             return;
         };
@@ -191,6 +215,21 @@ impl Drop for Link {
     fn drop(&mut self) {
         // The reader holds the socket, too; without it the spawner sees the end.
         self.reader.abort();
+    }
+}
+
+/// A command that never went out, because of an error or because its sender gave up, has no answer.
+struct Unsent<'a> {
+    waiting: &'a Waiting,
+    request: Option<u64>,
+}
+
+impl Drop for Unsent<'_> {
+    fn drop(&mut self) {
+        if let Some(request) = self.request {
+            let asked = lock(&self.waiting.answers).remove(&request);
+            drop(asked);
+        }
     }
 }
 
@@ -274,7 +313,9 @@ impl Waiting {
             | Report::Spawned { request, .. }
             | Report::NoExec { request, .. }
             | Report::Refused { request, .. }
-            | Report::Destroyed { request } => *request,
+            | Report::Destroyed { request }
+            | Report::Emptied { request }
+            | Report::Socket { request } => *request,
             Report::Exited {
                 process,
                 end,
@@ -292,7 +333,9 @@ impl Waiting {
             // Its processes' ends have been told; whoever holds the sandbox learns by using it.
             Report::Gone { .. } | Report::Ready { .. } => return,
         };
-        if let Some(sender) = lock(&self.answers).remove(&request) {
+        let asked = lock(&self.answers).remove(&request);
+        if let Some(Asked { sender, under_way }) = asked {
+            drop(under_way);
             // Whoever asked and gave up has seen to it that the sandbox is destroyed.
             let _ = sender.send(Answer { report, fd });
         }
@@ -301,7 +344,8 @@ impl Waiting {
     /// Nobody will answer any more; every process is gone with the spawner.
     fn end(&self) {
         self.dead.store(true, Ordering::Release);
-        lock(&self.answers).clear();
+        let unanswered = std::mem::take(&mut *lock(&self.answers));
+        drop(unanswered);
         for (_, exit) in lock(&self.exits).drain() {
             exit.send_replace(Some(ExitStatus::lost()));
         }

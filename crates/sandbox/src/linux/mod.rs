@@ -1,7 +1,9 @@
 //! The server's side of the Linux driver: it asks the spawner and keeps what the answers mean.
 
 mod link;
+mod pace;
 mod sandbox;
+mod socket;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -18,8 +20,10 @@ use rustix::net::{
 
 use crate::protocol::{self, Command, MESSAGE_BYTES, Report, Setup};
 use crate::{SandboxError, SandboxSpec};
-use link::{Answer, Link};
+use link::Answer;
+pub(crate) use link::Link;
 pub(crate) use sandbox::LinuxSandbox;
+pub(crate) use socket::SocketSource;
 
 /// How long the spawner may take to become ready, an earlier one's tidying up included.
 const READY: Duration = Duration::from_secs(15);
@@ -334,6 +338,9 @@ fn validate(spec: &SandboxSpec, trees_dir: &Path) -> Result<(), SandboxError> {
     }
     if spec.listen_port == 0 || spec.processes == 0 {
         return invalid("listen_port and processes must not be 0".into());
+    }
+    if let Some(share) = spec.cpu.filter(|share| !share.valid()) {
+        return invalid(format!("{share:?}"));
     }
     for tree in &spec.trees {
         let plain = |path: &Path| {

@@ -1,7 +1,7 @@
 //! One sandbox as the server holds it.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,8 +11,12 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::LinuxDriver;
 use super::link::{Answer, Link};
+use super::pace::Pace;
+use super::socket::SocketSource;
+use crate::connector::{Connector, Way};
 use crate::driver::{Exit, Process, Stages};
 use crate::protocol::{CgroupPaths, Command, Report};
+use crate::signals::{Signals, Target};
 use crate::{ProcessSpec, SandboxError, SpawnError, Stats};
 
 /// Dropped, it is destroyed in the background.
@@ -26,6 +30,7 @@ pub(crate) struct LinuxSandbox {
     listener: Option<TcpListener>,
     cgroup: CgroupPaths,
     stages_us: Stages,
+    pace: Pace,
     /// Whether the spawner must still be told to end it.
     owed: bool,
 }
@@ -48,6 +53,7 @@ impl LinuxSandbox {
             listener: None,
             cgroup,
             stages_us: Vec::new(),
+            pace: Pace::default(),
             owed: true,
         }
     }
@@ -93,8 +99,12 @@ impl LinuxSandbox {
             process,
             spec,
         };
+        let under_way = Some(self.pace.starting()?);
         let exit = Exit::new(self.link.watch_exit(process));
-        let answer = self.link.expect(request, &command, Some(inner)).await;
+        let answer = self
+            .link
+            .expect_while(request, &command, Some(inner), under_way)
+            .await;
         let answer = match answer {
             Ok(answer) => answer.await.map_err(|_| SandboxError::SpawnerGone),
             Err(error) => Err(error),
@@ -108,6 +118,7 @@ impl LinuxSandbox {
                 Ok(Process {
                     output,
                     exit,
+                    signals: self.signals(process),
                     stages_us,
                 })
             }
@@ -127,6 +138,72 @@ impl LinuxSandbox {
                 Err(error.into())
             }
         }
+    }
+
+    fn signals(&self, process: u64) -> Signals {
+        Signals::new(Target::Linux {
+            link: Arc::downgrade(&self.link),
+            sandbox: self.key,
+            process,
+        })
+    }
+
+    pub(crate) fn can_freeze(&self) -> bool {
+        self.cgroup.v2.is_some()
+    }
+
+    pub(crate) fn freeze(&self) -> Result<(), SandboxError> {
+        self.pace.freeze(|| self.write_freeze("1"))
+    }
+
+    pub(crate) fn thaw(&self) -> Result<(), SandboxError> {
+        self.pace.thaw(|| self.write_freeze("0"))
+    }
+
+    /// The kernel stops or wakes the processes by itself after the write. A frozen process still
+    /// dies at once of SIGKILL, which is why version 1 is never used for this.
+    fn write_freeze(&self, value: &str) -> Result<(), SandboxError> {
+        if !self.link.alive() {
+            return Err(SandboxError::SpawnerGone);
+        }
+        let Some(dir) = &self.cgroup.v2 else {
+            return Err(SandboxError::Unavailable {
+                what: "freezing",
+                why: "no cgroup v2 is mounted".into(),
+                remedy: "see `bootlace doctor`".into(),
+            });
+        };
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .open(dir.join("cgroup.freeze"));
+        file.and_then(|mut file| file.write_all(value.as_bytes()))
+            .map_err(|error| cgroup_error("cannot write a cgroup", error))
+    }
+
+    pub(crate) async fn kill_all(&self) -> Result<(), SandboxError> {
+        let request = self.driver.number();
+        let command = Command::KillAll {
+            request,
+            sandbox: self.key,
+        };
+        let under_way = Some(self.pace.emptying());
+        let answer = self
+            .link
+            .expect_while(request, &command, None, under_way)
+            .await?;
+        match answer.await {
+            Ok(Answer {
+                report: Report::Emptied { .. },
+                ..
+            }) => Ok(()),
+            Ok(answer) => Err(answer.into_error()),
+            Err(_) => Err(SandboxError::SpawnerGone),
+        }
+    }
+
+    pub(crate) fn connector(&self) -> Connector {
+        let source = SocketSource::new(&self.driver, &self.link, self.key);
+        Connector::new(Way::Linux(source))
     }
 
     /// What code in the sandbox uses. File pages that the kernel may drop at any time are not
@@ -193,18 +270,16 @@ impl Drop for LinuxSandbox {
     }
 }
 
+fn cgroup_error(what: &'static str, error: io::Error) -> SandboxError {
+    match (error.kind(), error.raw_os_error()) {
+        // What cgroupfs answers while a directory is being removed is the latter.
+        (io::ErrorKind::NotFound, _) | (_, Some(libc::ENODEV)) => SandboxError::SandboxGone,
+        _ => SandboxError::io(what)(error),
+    }
+}
+
 fn read_text(path: &Path) -> Result<String, SandboxError> {
-    fs::read_to_string(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => SandboxError::SandboxGone,
-        _ => match error.raw_os_error() {
-            // What cgroupfs answers while a directory is being removed.
-            Some(libc::ENODEV) => SandboxError::SandboxGone,
-            _ => SandboxError::Io {
-                what: "cannot read a cgroup",
-                source: error,
-            },
-        },
-    })
+    fs::read_to_string(path).map_err(|error| cgroup_error("cannot read a cgroup", error))
 }
 
 fn read_number(path: &Path) -> Result<u64, SandboxError> {

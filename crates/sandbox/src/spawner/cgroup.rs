@@ -4,6 +4,9 @@
 //! out-of-memory kill hits the process that holds the sandbox together. Attaching through
 //! `cgroup.procs` waits for a grace period of the kernel, about 8 ms on an idle host; a child that
 //! writes `0` to version 1's `tasks`, or is born into version 2's directory, does not.
+//!
+//! Groups for processor time are made only for sandboxes that have a share, so that the others need
+//! not enter them, nor have the scheduler look through one more level.
 
 use std::fs;
 use std::io;
@@ -12,6 +15,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, open, openat, unlinkat};
 
+use super::places::Places;
+use crate::CpuShare;
 use crate::protocol::CgroupPaths;
 
 /// Attempts to remove a cgroup whose last task is just going.
@@ -29,9 +34,14 @@ struct Hierarchy {
 pub(super) struct Cgroups {
     v1_memory: Option<Hierarchy>,
     v1_pids: Option<Hierarchy>,
+    v1_cpu: Option<Hierarchy>,
     v2: Option<Hierarchy>,
     v2_memory: bool,
     v2_pids: bool,
+    /// Whether version 2 could hand it down. It is not before somebody has a share.
+    v2_cpu: bool,
+    /// The mount that version 2's directory is in.
+    v2_top: PathBuf,
 }
 
 /// The limits of one sandbox.
@@ -48,6 +58,8 @@ pub(super) struct Limits {
 pub(super) struct Group {
     name: String,
     limits: Option<Limits>,
+    /// It has a directory for processor time, too.
+    v1_cpu: bool,
     /// Out-of-memory kills that have been told already.
     kills_seen: u64,
 }
@@ -56,7 +68,7 @@ pub(super) struct Group {
 #[derive(Debug, Default)]
 pub(super) struct Entrance {
     /// Each takes a `0` from the child itself.
-    pub(super) tasks: [Option<OwnedFd>; 2],
+    pub(super) tasks: [Option<OwnedFd>; 3],
     /// A directory to be born in.
     pub(super) born: Option<OwnedFd>,
 }
@@ -83,18 +95,26 @@ impl Cgroups {
             v2.as_ref().is_some_and(has)
         };
         let (v2_memory, v2_pids) = (offers("memory"), offers("pids"));
+        let v2_top = places.v2.clone().unwrap_or_default();
+        let listed = fs::read_to_string(v2_top.join("cgroup.controllers")).unwrap_or_default();
+        let v2_cpu = v2.is_some() && listed.split_whitespace().any(|word| word == "cpu");
         let v1_memory = if v2_memory {
             None
         } else {
             open(places.v1_memory)?
         };
         let v1_pids = if v2_pids { None } else { open(places.v1_pids)? };
+        // Code runs without a share where this cannot be had.
+        let v1_cpu = open(places.v1_cpu).unwrap_or(None);
         Ok(Self {
             v1_memory,
             v1_pids,
+            v1_cpu,
             v2,
             v2_memory,
             v2_pids,
+            v2_cpu,
+            v2_top,
         })
     }
 
@@ -106,9 +126,10 @@ impl Cgroups {
             (false, false) => "none",
         };
         format!(
-            "memory {}, pids {}, freeze {}",
+            "memory {}, pids {}, cpu {}, freeze {}",
             version(self.v1_memory.is_some(), self.v2_memory),
             version(self.v1_pids.is_some(), self.v2_pids),
+            version(self.v1_cpu.is_some(), self.v2_cpu),
             version(false, self.v2.is_some()),
         )
     }
@@ -118,6 +139,7 @@ impl Cgroups {
         (self.v1_memory.is_some() || self.v2_memory) && (self.v1_pids.is_some() || self.v2_pids)
     }
 
+    /// Those that every group is in.
     fn hierarchies(&self) -> impl Iterator<Item = &Hierarchy> {
         [&self.v1_memory, &self.v1_pids, &self.v2]
             .into_iter()
@@ -132,8 +154,33 @@ impl Cgroups {
         Ok(Group {
             name,
             limits: None,
+            v1_cpu: false,
             kills_seen: 0,
         })
+    }
+
+    /// Bounds the processor time of a group.
+    pub(super) fn limit_cpu(&self, group: &mut Group, share: CpuShare) -> io::Result<()> {
+        let (quota, period) = (share.quota_us.to_string(), share.period_us.to_string());
+        match (&self.v1_cpu, &self.v2) {
+            (Some(hierarchy), _) => {
+                mkdirat(&hierarchy.dir, &group.name, Mode::from_raw_mode(0o755))?;
+                group.v1_cpu = true;
+                hierarchy.write(group, "cpu.cfs_period_us", &period)?;
+                hierarchy.write(group, "cpu.cfs_quota_us", &quota)
+            }
+            (None, Some(hierarchy)) if self.v2_cpu => {
+                let value = format!("{quota} {period}");
+                match hierarchy.write(group, "cpu.max", &value) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        hand_down(&self.v2_top, &hierarchy.path, "+cpu");
+                        hierarchy.write(group, "cpu.max", &value)
+                    }
+                    other => other,
+                }
+            }
+            _ => Err(io::Error::other("there is no cgroup controller `cpu` here")),
+        }
     }
 
     /// Sets the limits, unless they were set so before: each write costs some 40 µs.
@@ -187,7 +234,8 @@ impl Cgroups {
 
     pub(super) fn entrance(&self, group: &Group) -> io::Result<Entrance> {
         let mut entrance = Entrance::default();
-        let v1 = [&self.v1_memory, &self.v1_pids];
+        let cpu = if group.v1_cpu { &self.v1_cpu } else { &None };
+        let v1 = [&self.v1_memory, &self.v1_pids, cpu];
         for (hierarchy, slot) in v1.into_iter().zip(&mut entrance.tasks) {
             let Some(hierarchy) = hierarchy else { continue };
             let flags = OFlags::WRONLY | OFlags::CLOEXEC;
@@ -221,6 +269,32 @@ impl Cgroups {
         risen
     }
 
+    /// Kills for want of memory that came until now are nobody's who is started later.
+    pub(super) fn forget_out_of_memory(&self, group: &mut Group) {
+        self.was_out_of_memory(group);
+    }
+
+    /// Whether no task is in a group any more, not even a dead one.
+    pub(super) fn is_empty(&self, group: &Group) -> bool {
+        let hierarchy = if self.v2_pids {
+            &self.v2
+        } else {
+            &self.v1_pids
+        };
+        let count = hierarchy.as_ref().map(|hierarchy| {
+            fs::read_to_string(hierarchy.path.join(&group.name).join("pids.current"))
+        });
+        count.is_some_and(|count| count.is_ok_and(|count| count.trim() == "0"))
+    }
+
+    /// Lets the processes of a group go on, and those that come into it.
+    pub(super) fn thaw(&self, group: &Group) -> io::Result<()> {
+        match &self.v2 {
+            Some(hierarchy) => hierarchy.write(group, "cgroup.freeze", "0"),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn paths(&self, group: &Group) -> CgroupPaths {
         let path = |hierarchy: &Option<Hierarchy>| {
             hierarchy
@@ -236,7 +310,8 @@ impl Cgroups {
 
     /// Removes a group's directories; `false` while a task is still in one of them.
     pub(super) fn remove(&self, group: &Group) -> bool {
-        self.hierarchies().all(|hierarchy| {
+        let cpu = self.v1_cpu.iter().filter(|_| group.v1_cpu);
+        self.hierarchies().chain(cpu).all(|hierarchy| {
             match unlinkat(&hierarchy.dir, &group.name, AtFlags::REMOVEDIR) {
                 Ok(()) | Err(rustix::io::Errno::NOENT) => true,
                 Err(_) => false,
@@ -246,7 +321,7 @@ impl Cgroups {
 
     /// Removes everything of this server.
     pub(super) fn close(self) {
-        for hierarchy in self.hierarchies() {
+        for hierarchy in self.hierarchies().chain(&self.v1_cpu) {
             remove_tree(&hierarchy.path);
         }
     }
@@ -292,9 +367,13 @@ impl Hierarchy {
 /// cannot be handed down is absent afterwards, and version 1 or `doctor` takes over.
 fn delegate(place: &Path, own: &Path) {
     for controller in ["+memory", "+pids"] {
-        let _ = fs::write(place.join("cgroup.subtree_control"), controller);
-        let _ = fs::write(own.join("cgroup.subtree_control"), controller);
+        hand_down(place, own, controller);
     }
+}
+
+fn hand_down(place: &Path, own: &Path, controller: &str) {
+    let _ = fs::write(place.join("cgroup.subtree_control"), controller);
+    let _ = fs::write(own.join("cgroup.subtree_control"), controller);
 }
 
 /// Kills what is left in a directory of cgroups and removes it. Best effort, bounded.
@@ -320,136 +399,5 @@ fn kill_all(path: &Path) {
         if let Some(pid) = rustix::process::Pid::from_raw(pid) {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
-    }
-}
-
-/// Directories in which this process may make cgroups.
-#[derive(Debug, Default)]
-pub(crate) struct Places {
-    pub(crate) v1_memory: Option<PathBuf>,
-    pub(crate) v1_pids: Option<PathBuf>,
-    pub(crate) v2: Option<PathBuf>,
-}
-
-impl Places {
-    pub(crate) fn read() -> io::Result<Self> {
-        let mounts = fs::read_to_string("/proc/self/mountinfo")?;
-        let own = fs::read_to_string("/proc/self/cgroup")?;
-        Ok(Self::parse(&mounts, &own))
-    }
-
-    /// Below this process's own cgroup in version 1, so that limits set on the server hold for its
-    /// sandboxes; at the mount's top in version 2, where inner cgroups may not hold processes.
-    fn parse(mounts: &str, own: &str) -> Self {
-        let v1 = |controller: &str| {
-            let own = own.lines().find_map(|line| {
-                let mut fields = line.splitn(3, ':').skip(1);
-                let controllers = fields.next()?;
-                let path = fields.next()?;
-                controllers
-                    .split(',')
-                    .any(|name| name == controller)
-                    .then_some(path)
-            })?;
-            mounts.lines().filter_map(Mount::parse).find_map(|mount| {
-                let here = mount.kind == "cgroup"
-                    && mount.options.split(',').any(|name| name == controller);
-                let relative = Path::new(own).strip_prefix(&mount.root).ok()?;
-                here.then(|| mount.target.join(relative))
-            })
-        };
-        let v2 = mounts
-            .lines()
-            .filter_map(Mount::parse)
-            .find(|mount| mount.kind == "cgroup2");
-        Self {
-            v1_memory: v1("memory"),
-            v1_pids: v1("pids"),
-            v2: v2.map(|mount| mount.target),
-        }
-    }
-}
-
-/// One line of `/proc/self/mountinfo`.
-#[derive(Debug)]
-struct Mount {
-    root: PathBuf,
-    target: PathBuf,
-    kind: String,
-    options: String,
-}
-
-impl Mount {
-    fn parse(line: &str) -> Option<Self> {
-        let (front, back) = line.split_once(" - ")?;
-        let mut front = front.split(' ').skip(3);
-        let (root, target) = (front.next()?, front.next()?);
-        let mut back = back.split(' ');
-        let kind = back.next()?.to_owned();
-        let options = back.nth(1)?.to_owned();
-        Some(Self {
-            root: unescape(root),
-            target: unescape(target),
-            kind,
-            options,
-        })
-    }
-}
-
-/// The kernel writes blanks and backslashes in octal.
-fn unescape(path: &str) -> PathBuf {
-    let path = path
-        .replace("\\040", " ")
-        .replace("\\011", "\t")
-        .replace("\\012", "\n");
-    PathBuf::from(path.replace("\\134", "\\"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn places(mounts: &str, own: &str) -> Vec<Option<String>> {
-        let places = Places::parse(mounts, own);
-        [places.v1_memory, places.v1_pids, places.v2]
-            .map(|path| path.map(|path| path.display().to_string()))
-            .to_vec()
-    }
-
-    #[test]
-    fn version_1_places_lie_below_the_own_cgroup() {
-        let mounts = "35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n\
-                      39 31 0:36 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n\
-                      41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
-        let own = "8:pids:/\n4:memory:/a/b\n0::/\n";
-        assert_eq!(
-            places(mounts, own),
-            [
-                Some("/sys/fs/cgroup/memory/a/b".into()),
-                Some("/sys/fs/cgroup/pids/".into()),
-                Some("/sys/fs/cgroup/unified".into()),
-            ]
-        );
-    }
-
-    #[test]
-    fn joint_controllers_and_partial_mounts_are_understood() {
-        let mounts = "35 31 0:32 /docker/x /cg/both rw master:1 - cgroup none rw,memory,pids\n";
-        let own = "4:pids,memory:/docker/x/y\n";
-        assert_eq!(
-            places(mounts, own),
-            [Some("/cg/both/y".into()), Some("/cg/both/y".into()), None]
-        );
-    }
-
-    #[test]
-    fn version_2_alone_has_one_place() {
-        let mounts =
-            "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate";
-        let own = "0::/system.slice/bootlace.service\n";
-        assert_eq!(
-            places(mounts, own),
-            [None, None, Some("/sys/fs/cgroup".into())]
-        );
     }
 }

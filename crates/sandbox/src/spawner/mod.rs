@@ -17,7 +17,10 @@
 mod base;
 mod cgroup;
 mod child;
+mod empty;
+mod places;
 mod process;
+mod sandbox;
 mod seccomp;
 mod seccomp_rules;
 mod slot;
@@ -38,7 +41,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::net::{RecvFlags, SendFlags};
 
-pub(crate) use cgroup::Places;
+pub(crate) use places::Places;
 pub(crate) use trial::{Kind, try_namespace};
 
 use crate::protocol::{self, Command, Report, Setup};
@@ -152,10 +155,10 @@ fn serve(
     buffer: &mut Vec<u8>,
 ) -> io::Result<()> {
     loop {
-        let pause = if table.has_chores() {
-            Some(QUIET)
-        } else {
-            None
+        let pause = match (table.awaits_emptiness(), table.has_chores()) {
+            (true, _) => Some(empty::LOOK),
+            (false, true) => Some(QUIET),
+            (false, false) => None,
         };
         let (command, child) = wait(socket, children, pause)?;
         if child {
@@ -177,7 +180,11 @@ fn serve(
                 Err(error) => return Err(error),
             }
         }
-        if !command && !child {
+        if table.awaits_emptiness() {
+            for message in table.emptied() {
+                report(socket, &message, None)?;
+            }
+        } else if !command && !child {
             table.do_one_chore();
         }
     }

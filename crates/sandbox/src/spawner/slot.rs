@@ -37,6 +37,20 @@ pub(super) struct Slot {
     listener: Option<(u16, OwnedFd)>,
     /// The code that it served or serves.
     code: Vec<TreeMount>,
+    /// A socket of this network may still be in the server's hands.
+    lent: bool,
+}
+
+impl Slot {
+    /// A stream socket in this network, which from now on serves no other sandbox: whoever has the
+    /// socket may connect it when this sandbox is gone.
+    pub(super) fn lend_socket(&mut self, stack: &mut Stack) -> io::Result<OwnedFd> {
+        self.lent = true;
+        opened_in(self.network.as_fd(), stack, || {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)
+        })
+    }
 }
 
 /// Free slots.
@@ -110,6 +124,10 @@ impl Slots {
 
     /// Takes a slot back whose sandbox is gone.
     pub(super) fn give_back(&mut self, mut slot: Slot, stack: &mut Stack) {
+        if slot.lent {
+            self.returned.push(slot.uid);
+            return;
+        }
         // The new listener also proves that nobody holds the old one; connections that waited
         // there were reset with it.
         match listener_in(slot.network.as_fd(), self.port, stack) {
@@ -147,6 +165,7 @@ impl Slots {
                 user,
                 listener,
                 code: Vec::new(),
+                lent: false,
             })
         });
         if made.is_err() {
@@ -192,6 +211,15 @@ fn network(port: u16, proc: BorrowedFd<'_>, stack: &mut Stack) -> io::Result<(Ow
 
 /// A listener in an existing network namespace.
 fn listener_in(network: BorrowedFd<'_>, port: u16, stack: &mut Stack) -> io::Result<OwnedFd> {
+    opened_in(network, stack, || open_listener(port))
+}
+
+/// What a child opens in an existing network namespace.
+fn opened_in(
+    network: BorrowedFd<'_>,
+    stack: &mut Stack,
+    open: impl FnOnce() -> rustix::io::Result<OwnedFd>,
+) -> io::Result<OwnedFd> {
     let mut stages = Stages::new();
     let mut made = None;
     let birth = Birth {
@@ -201,7 +229,7 @@ fn listener_in(network: BorrowedFd<'_>, port: u16, stack: &mut Stack) -> io::Res
     let born = child::run(&birth, stack, || {
         let entered = stages.step("network enter", sys::setns(network, libc::CLONE_NEWNET));
         made = entered
-            .and_then(|()| stages.step("network listener", open_listener(port)))
+            .and_then(|()| stages.step("network socket", open()))
             .ok();
         0
     })?;

@@ -261,6 +261,29 @@ pub(super) fn kill(pid: i32) {
     unsafe { libc::kill(pid, libc::SIGKILL) };
 }
 
+/// Asks a child of ours that has not been reaped to end.
+pub(super) fn terminate(pid: i32) {
+    // SAFETY: as in `kill`.
+    unsafe { libc::kill(pid, libc::SIGTERM) };
+}
+
+/// Kills a child of ours that has not been reaped and leads a process group, and the group.
+pub(super) fn kill_group(pid: i32) {
+    // SAFETY: as in `kill`; while the leader has not been reaped, neither can the group be another.
+    unsafe { libc::kill(-pid, libc::SIGKILL) };
+}
+
+/// Kills every process of this pid namespace but its first and this one. Must be called only by a
+/// child that was born into a sandbox's.
+pub(super) fn kill_everybody_else() -> Result<()> {
+    // SAFETY: in the namespace that the caller was born into there is only code of one sandbox.
+    if unsafe { libc::getpid() } == 1 {
+        return Err(Errno::PERM);
+    }
+    // SAFETY: as above.
+    check(unsafe { libc::kill(-1, libc::SIGKILL) }.into()).map(drop)
+}
+
 /// The address of a zeroed buffer for `read`s whose content nobody wants.
 pub(super) fn drain(fd: impl AsFd) {
     let mut buffer = [0_u8; 1024];

@@ -9,9 +9,11 @@ use rustix::fs::{Gid, Mode, OFlags, Uid, fchown, openat};
 use super::base::Base;
 use super::cgroup::{Cgroups, Entrance, Group, Limits};
 use super::child::Stack;
+use super::empty;
 use super::process::{self, Failure, Inside};
+use super::sandbox::{Running, Sandbox};
 use super::seccomp::Program;
-use super::slot::{Slot, Slots};
+use super::slot::Slots;
 use super::stage::Stages;
 use super::start::{Init, Parts};
 use super::sys;
@@ -31,24 +33,12 @@ const SOCKET_SHARE: u64 = 4;
 /// What came of a command: a report, and a descriptor to send with it.
 type Outcome = (Option<Report>, Option<OwnedFd>);
 
-/// A sandbox that runs or is being ended.
-#[derive(Debug)]
-struct Sandbox {
-    init: OwnedFd,
-    slot: Slot,
-    group: Group,
-    processes: u32,
-    /// Children of ours inside that have not been reaped, by our pid.
-    running: Vec<(i32, u64)>,
-    init_lives: bool,
-    /// Requests to answer when everything is gone.
-    destroyers: Vec<u64>,
-}
-
 /// Everything the spawner owns.
 #[derive(Debug)]
 pub(super) struct Table {
     sandboxes: HashMap<u64, Sandbox>,
+    /// Sandboxes that somebody wants empty.
+    emptying: Vec<u64>,
     /// Which sandbox a child of ours belongs to.
     children: HashMap<i32, u64>,
     slots: Slots,
@@ -90,6 +80,7 @@ impl Table {
             openat(&proc, "self/ns/pid", flags, Mode::empty()).map_err(at("pid namespace"))?;
         let mut table = Self {
             sandboxes: HashMap::new(),
+            emptying: Vec::new(),
             children: HashMap::new(),
             // The first uid of the range is that of every process 1.
             slots: Slots::new(uids.first + 1, setup.ready),
@@ -140,6 +131,18 @@ impl Table {
                 process,
                 spec,
             } => (Some(self.spawn(request, sandbox, process, &spec, fd)), None),
+            Command::Signal {
+                sandbox,
+                process,
+                signal,
+            } => {
+                if let Some(sandbox) = self.sandboxes.get_mut(&sandbox) {
+                    sandbox.signal(process, signal);
+                }
+                (None, None)
+            }
+            Command::KillAll { request, sandbox } => (self.kill_all(request, sandbox), None),
+            Command::Connect { request, sandbox } => self.lend_socket(request, sandbox),
             Command::Destroy { request, sandbox } => (self.destroy(request, sandbox), None),
             Command::Setup(_) | Command::Shutdown => (None, None),
         }
@@ -184,6 +187,12 @@ impl Table {
         if let Err(error) = cgroups.limit(&mut group, limits) {
             self.groups_dead.push(group);
             return Err(("cgroup limits".into(), error));
+        }
+        if let Some(share) = spec.cpu
+            && let Err(error) = cgroups.limit_cpu(&mut group, share)
+        {
+            self.groups_dead.push(group);
+            return Err(("cpu share".into(), error));
         }
         let _ = stages.step("cgroup", Ok(()));
         let taken = self.slots.take(
@@ -232,6 +241,7 @@ impl Table {
             running: Vec::new(),
             init_lives: true,
             destroyers: Vec::new(),
+            emptiers: Vec::new(),
         };
         self.sandboxes.insert(key, sandbox);
         Ok((paths, listener))
@@ -247,7 +257,9 @@ impl Table {
     fn make_group(&mut self) -> io::Result<Group> {
         self.groups_made += 1;
         let cgroups = self.cgroups.as_ref().expect("taken only at the end");
-        let mut group = cgroups.create(format!("s{}", self.groups_made))?;
+        // The server writes to these by name, so no later spawner's may have the same.
+        let name = format!("s{}-{}", std::process::id(), self.groups_made);
+        let mut group = cgroups.create(name)?;
         if let Some(limits) = self.last_limits
             && let Err(error) = cgroups.limit(&mut group, limits)
         {
@@ -265,13 +277,8 @@ impl Table {
         spec: &ProcessSpec,
         output: Option<OwnedFd>,
     ) -> Report {
-        let gone = || io::Error::other("the sandbox is gone");
-        let Some(sandbox) = self
-            .sandboxes
-            .get_mut(&key)
-            .filter(|sandbox| sandbox.init_lives)
-        else {
-            return refused(request, "find".into(), &gone());
+        let Some(sandbox) = living(&mut self.sandboxes, key) else {
+            return gone(request);
         };
         let Some(output) = output else {
             return refused(
@@ -305,7 +312,11 @@ impl Table {
         let stack = &mut self.stack;
         match process::start(spec, &inside, output.as_fd(), stack, &mut stages) {
             Ok(pid) => {
-                sandbox.running.push((pid, process));
+                sandbox.running.push(Running {
+                    pid,
+                    process,
+                    asked_for: false,
+                });
                 self.children.insert(pid, key);
                 Report::Spawned {
                     request,
@@ -326,6 +337,75 @@ impl Table {
         None
     }
 
+    fn lend_socket(&mut self, request: u64, key: u64) -> Outcome {
+        let Some(sandbox) = living(&mut self.sandboxes, key) else {
+            return (Some(gone(request)), None);
+        };
+        match sandbox.slot.lend_socket(&mut self.stack) {
+            Ok(socket) => (Some(Report::Socket { request }), Some(socket)),
+            Err(error) => (Some(refused(request, "socket".into(), &error)), None),
+        }
+    }
+
+    /// Kills the caller's processes; the answer comes by [`Self::emptied`].
+    fn kill_all(&mut self, request: u64, key: u64) -> Option<Report> {
+        let Some(sandbox) = living(&mut self.sandboxes, key) else {
+            return Some(gone(request));
+        };
+        for running in &mut sandbox.running {
+            running.asked_for = true;
+        }
+        let init = sandbox.init.as_fd();
+        let own = self.own_pid_namespace.as_fd();
+        if let Err(error) = empty::kill_others(init, own, &mut self.stack) {
+            return Some(refused(request, "kill all".into(), &error));
+        }
+        // They die frozen, but a process that is born there later would not run.
+        let cgroups = self.cgroups.as_ref().expect("taken only at the end");
+        if let Err(error) = cgroups.thaw(&sandbox.group) {
+            return Some(refused(request, "thaw".into(), &error));
+        }
+        sandbox
+            .emptiers
+            .push((request, bootlace_types::clock::now()));
+        self.emptying.push(key);
+        None
+    }
+
+    /// Whether [`Self::emptied`] has something to look at.
+    pub(super) fn awaits_emptiness(&self) -> bool {
+        !self.emptying.is_empty()
+    }
+
+    /// Answers those who wait until a sandbox is empty, when it is or when they waited too long.
+    /// Who waits for one that is gone was answered by [`Self::bury`].
+    pub(super) fn emptied(&mut self) -> Vec<Report> {
+        let cgroups = self.cgroups.as_ref().expect("taken only at the end");
+        let sandboxes = &mut self.sandboxes;
+        let mut reports = Vec::new();
+        self.emptying.retain(|key| {
+            let Some(sandbox) = sandboxes.get_mut(key) else {
+                return false;
+            };
+            if sandbox.running.is_empty() && cgroups.is_empty(&sandbox.group) {
+                cgroups.forget_out_of_memory(&mut sandbox.group);
+                let answer = |(request, _)| Report::Emptied { request };
+                reports.extend(sandbox.emptiers.drain(..).map(answer));
+                return false;
+            }
+            sandbox.emptiers.retain(|(request, since)| {
+                let late = since.elapsed() > empty::EMPTY;
+                if late {
+                    let error = io::Error::other("some processes do not end");
+                    reports.push(refused(*request, "kill all".into(), &error));
+                }
+                !late
+            });
+            !sandbox.emptiers.is_empty()
+        });
+        reports
+    }
+
     /// Collects the dead and says what they mean.
     pub(super) fn reap(&mut self) -> Vec<Report> {
         let mut reports = Vec::new();
@@ -339,16 +419,17 @@ impl Table {
             if let Some(at) = sandbox
                 .running
                 .iter()
-                .position(|(running, _)| *running == pid)
+                .position(|running| running.pid == pid)
             {
-                let (_, process) = sandbox.running.swap_remove(at);
+                let running = sandbox.running.swap_remove(at);
                 let killed = matches!(end, crate::End::Signaled(libc::SIGKILL))
                     // What a shell says of a command that was killed.
                     || end == crate::End::Exited(128 + libc::SIGKILL);
                 let cgroups = self.cgroups.as_ref().expect("taken only at the end");
-                let out_of_memory = killed && cgroups.was_out_of_memory(&mut sandbox.group);
+                let out_of_memory =
+                    killed && !running.asked_for && cgroups.was_out_of_memory(&mut sandbox.group);
                 reports.push(Report::Exited {
-                    process,
+                    process: running.process,
                     end,
                     out_of_memory,
                 });
@@ -372,11 +453,17 @@ impl Table {
         if self.groups_dead.len() > GROUPS_DEAD {
             self.remove_dead_groups();
         }
+        let mut reports: Vec<Report> = sandbox
+            .emptiers
+            .into_iter()
+            .map(|(request, _)| gone(request))
+            .collect();
         if sandbox.destroyers.is_empty() {
-            return vec![Report::Gone { sandbox: key }];
+            reports.push(Report::Gone { sandbox: key });
         }
         let answer = |request| Report::Destroyed { request };
-        sandbox.destroyers.into_iter().map(answer).collect()
+        reports.extend(sandbox.destroyers.into_iter().map(answer));
+        reports
     }
 
     pub(super) fn has_chores(&self) -> bool {
@@ -423,11 +510,17 @@ impl Table {
     }
 }
 
-impl Sandbox {
-    /// Kills process 1 and, by that, everything in the sandbox.
-    fn kill(&self) {
-        let _ = rustix::process::pidfd_send_signal(&self.init, rustix::process::Signal::KILL);
-    }
+fn living(sandboxes: &mut HashMap<u64, Sandbox>, key: u64) -> Option<&mut Sandbox> {
+    let sandbox = sandboxes.get_mut(&key)?;
+    sandbox.init_lives.then_some(sandbox)
+}
+
+fn gone(request: u64) -> Report {
+    refused(
+        request,
+        "find".into(),
+        &io::Error::other("the sandbox is gone"),
+    )
 }
 
 fn refused(request: u64, stage: String, error: &io::Error) -> Report {

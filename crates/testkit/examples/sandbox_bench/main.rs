@@ -137,6 +137,7 @@ impl Bench {
             tmp_bytes: 512 << 20,
             processes: 1024,
             listen_port: 9001,
+            cpu: None,
         };
         let mut sandbox = self.driver.create(spec).await?;
         let created = begin.elapsed();

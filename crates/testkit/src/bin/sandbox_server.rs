@@ -49,6 +49,7 @@ fn spec(index: usize) -> SandboxSpec {
         tmp_bytes: 8 << 20,
         processes: 16,
         listen_port: 9001,
+        cpu: None,
     }
 }
 

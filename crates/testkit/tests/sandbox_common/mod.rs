@@ -13,6 +13,7 @@ use bootlace_sandbox::{
     Driver, ExitStatus, LinuxDriver, LinuxOptions, Process, ProcessSpec, Sandbox, SandboxSpec,
     SpawnerCommand, TreeMount,
 };
+use tokio::io::{AsyncBufReadExt, AsyncReadExt};
 
 /// Nothing in these tests takes longer, on a busy machine either.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -130,6 +131,7 @@ pub(crate) fn spec(task: &[PathBuf]) -> SandboxSpec {
         tmp_bytes: 64 << 20,
         processes: 64,
         listen_port: 9001,
+        cpu: None,
     }
 }
 
@@ -178,4 +180,55 @@ fn read_all(pipe: OwnedFd) -> String {
     let mut output = Vec::new();
     fs::File::from(pipe).read_to_end(&mut output).unwrap();
     String::from_utf8_lossy(&output).into_owned()
+}
+
+/// The output of a process that still runs, line by line.
+pub(crate) struct Tail {
+    reader: tokio::io::BufReader<tokio::net::unix::pipe::Receiver>,
+}
+
+impl Tail {
+    pub(crate) fn new(output: OwnedFd) -> Self {
+        let pipe = tokio::net::unix::pipe::Receiver::from_owned_fd(output).unwrap();
+        Self {
+            reader: tokio::io::BufReader::new(pipe),
+        }
+    }
+
+    /// The next line, without its end.
+    pub(crate) async fn line(&mut self) -> String {
+        let mut line = String::new();
+        let read = self.reader.read_line(&mut line);
+        let read = tokio::time::timeout(PATIENCE, read).await;
+        assert!(read.expect("it says something").unwrap() > 0, "it ended");
+        line.trim_end().to_owned()
+    }
+
+    /// What comes until nobody can write any more.
+    pub(crate) async fn rest(&mut self) -> String {
+        let mut rest = String::new();
+        let read = self.reader.read_to_string(&mut rest);
+        let read = tokio::time::timeout(PATIENCE, read).await;
+        read.expect("its output ends").unwrap();
+        rest
+    }
+}
+
+/// Directories of this name anywhere below the cgroup mounts.
+pub(crate) fn cgroups(name: &str) -> Vec<PathBuf> {
+    fn walk(dir: &Path, name: &str, depth: usize, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                continue;
+            }
+            if entry.file_name() == name {
+                found.push(entry.path());
+            } else if depth > 0 {
+                walk(&entry.path(), name, depth - 1, found);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(Path::new("/sys/fs/cgroup"), name, 6, &mut found);
+    found
 }

@@ -1,0 +1,544 @@
+//! A sandbox is frozen, emptied, reached and slowed from outside while it lives.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test says what went wrong by failing there"
+)]
+
+mod sandbox_common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bootlace_sandbox::{
+    Connector, CpuShare, Driver, End, ExitStatus, Process, Sandbox, SandboxError, SpawnError,
+};
+use bootlace_types::clock;
+use sandbox_common::{Host, PATIENCE, Tail, bash, finish, output_of, program, spec};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// Waits until something holds, because the kernel does it in its own time.
+async fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let begin = clock::now();
+    while !holds() {
+        assert!(begin.elapsed() < PATIENCE, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The only group of this host with a task in it.
+fn group(host: &Host, controller: &str) -> PathBuf {
+    let groups = groups(host, controller);
+    assert_eq!(groups.len(), 1, "{groups:?}");
+    groups[0].clone()
+}
+
+fn groups(host: &Host, controller: &str) -> Vec<PathBuf> {
+    let all = sandbox_common::cgroups(&host.instance);
+    let here = all
+        .iter()
+        .filter(|dir| dir.components().any(|part| part.as_os_str() == controller));
+    let inner = here.flat_map(|dir| fs::read_dir(dir).unwrap().flatten());
+    let busy = |dir: &Path| {
+        fs::read_to_string(dir.join("cgroup.procs")).is_ok_and(|list| !list.is_empty())
+    };
+    inner
+        .map(|entry| entry.path())
+        .filter(|dir| dir.is_dir() && busy(dir))
+        .collect()
+}
+
+fn frozen(group: &Path) -> bool {
+    let events = fs::read_to_string(group.join("cgroup.events")).unwrap();
+    events.lines().any(|line| line == "frozen 1")
+}
+
+/// Processor time of all tasks in a group, ticks, as the kernel counts it whoever asks.
+fn ticks(group: &Path) -> u64 {
+    let pids = fs::read_to_string(group.join("cgroup.procs")).unwrap();
+    let used = |pid: &str| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let fields = stat.rsplit_once(") ")?.1;
+        let times = fields.split(' ').skip(11).take(2);
+        times
+            .map(|time| time.parse::<u64>().ok())
+            .sum::<Option<u64>>()
+    };
+    pids.lines().filter_map(used).sum()
+}
+
+async fn ends_within_patience(process: &mut Process) -> ExitStatus {
+    tokio::time::timeout(PATIENCE, process.exit.wait())
+        .await
+        .expect("it ends")
+}
+
+#[tokio::test]
+async fn a_frozen_sandbox_makes_no_progress_and_goes_on_when_thawed() {
+    let host = Host::start();
+    let sandbox = host.empty().await;
+    assert!(sandbox.can_freeze());
+    // A process and one in its background, both counting.
+    let count = "i=0; while :; do i=$((i+1)); done";
+    let script = format!("({count}) & echo counting; {count}");
+    let process = sandbox.spawn(bash(&script)).await.unwrap();
+    let mut tail = Tail::new(process.output);
+    assert_eq!(tail.line().await, "counting");
+    let group = group(&host, "unified");
+    eventually("both have run", || ticks(&group) > 4).await;
+    let other = host.empty().await;
+    let _clock = other.spawn(bash(count)).await.unwrap();
+    let clock = groups(&host, "unified");
+    let clock = clock.iter().find(|other| **other != group).unwrap();
+
+    sandbox.freeze().unwrap();
+    sandbox.freeze().unwrap();
+    eventually("all are frozen", || frozen(&group)).await;
+    let before = ticks(&group);
+    assert!(sandbox.stats().unwrap().processes >= 2);
+    let passed = ticks(clock);
+    eventually("others go on", || ticks(clock) > passed + 20).await;
+    assert_eq!(ticks(&group), before);
+    // Whoever is born there would not run, so nobody is.
+    let refused = sandbox.spawn(program("/bin/true", &[])).await.unwrap_err();
+    assert!(
+        matches!(refused, SpawnError::Sandbox(SandboxError::Frozen)),
+        "{refused}"
+    );
+
+    sandbox.thaw().unwrap();
+    eventually("they go on", || ticks(&group) > before + 4).await;
+    assert_eq!(output_of(&sandbox, "echo well").await, "well\n");
+    host.driver.shutdown().await;
+}
+
+#[tokio::test]
+async fn freezing_many_times_while_processes_start_hangs_nothing() {
+    let host = Host::start();
+    let sandbox = host.empty().await;
+    let other = host.empty().await;
+    let mut refused = 0;
+    for _ in 0..100 {
+        // Given up half-way, so that it may or may not be on its way.
+        let start = sandbox.spawn(program("/bin/true", &[]));
+        let _ = tokio::time::timeout(Duration::ZERO, start).await;
+        match sandbox.freeze() {
+            Ok(()) => sandbox.thaw().unwrap(),
+            Err(SandboxError::Busy) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(refused > 0, "no start was ever under way");
+    assert_eq!(output_of(&other, "echo well").await, "well\n");
+    let begin = clock::now();
+    while sandbox.freeze().is_err() {
+        assert!(begin.elapsed() < PATIENCE, "busy for ever");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(output_of(&other, "echo well").await, "well\n");
+    host.driver.shutdown().await;
+}
+
+/// Starts a daemon that left its session and its parents, and a child that ignores signals.
+const DAEMON: &str = "trap '' TERM HUP INT; (setsid bash -c 'trap \"\" TERM HUP; \
+    (setsid sleep 600 & setsid sleep 600 & echo away >&3; sleep 600) & sleep 600' 3>&1 &) ; \
+    (setsid sleep 600 &); sleep 600";
+
+#[tokio::test]
+async fn kill_all_ends_everything_and_keeps_the_sandbox() {
+    let host = Host::start();
+    for frozen_first in [false, true] {
+        let mut sandbox = host.empty().await;
+        let listener = sandbox.take_listener().unwrap();
+        output_of(&sandbox, "echo kept > /tmp/file").await;
+        let first = sandbox.spawn(bash(DAEMON)).await.unwrap();
+        let mut second = sandbox
+            .spawn(program("/bin/sleep", &["600"]))
+            .await
+            .unwrap();
+        let mut tail = Tail::new(first.output);
+        assert_eq!(tail.line().await, "away");
+        let group = group(&host, "unified");
+        eventually("all of them run", || {
+            sandbox.stats().unwrap().processes >= 7
+        })
+        .await;
+        if frozen_first {
+            sandbox.freeze().unwrap();
+            eventually("all are frozen", || frozen(&group)).await;
+        }
+
+        sandbox.kill_all().await.unwrap();
+
+        assert_eq!(sandbox.stats().unwrap().processes, 0);
+        assert_eq!(fs::read_to_string(group.join("cgroup.procs")).unwrap(), "");
+        let killed = ExitStatus::signaled(libc::SIGKILL);
+        assert_eq!(first.exit.now(), Some(killed));
+        assert_eq!(second.exit.now(), Some(killed));
+        assert_eq!(ends_within_patience(&mut second).await, killed);
+        assert_eq!(tail.rest().await, "", "nobody holds the pipe any more");
+        // All that is not a process is as it was.
+        assert_eq!(output_of(&sandbox, "cat /tmp/file").await, "kept\n");
+        let talk = "exec 3<>/dev/tcp/127.0.0.1/9001; echo hello >&3";
+        output_of(&sandbox, talk).await;
+        assert!(listener.accept().is_ok());
+        sandbox.kill_all().await.unwrap();
+        sandbox.destroy().await.unwrap();
+    }
+    host.driver.shutdown().await;
+}
+
+#[tokio::test]
+async fn no_fork_bomb_survives_kill_all() {
+    let host = Host::start();
+    let sandbox = host.empty().await;
+    let other = host.empty().await;
+    for _ in 0..3 {
+        // Every process starts others as fast as it can, and none waits for any.
+        let bomb =
+            "bomb() { (bomb &) ; (bomb &) ; }; bomb 2>/dev/null; bomb 2>/dev/null; sleep 600";
+        let process = sandbox.spawn(bash(bomb)).await.unwrap();
+        eventually("it is at its limit", || {
+            sandbox.stats().unwrap().processes > 40
+        })
+        .await;
+        let killed = tokio::time::timeout(PATIENCE, sandbox.kill_all()).await;
+        killed.unwrap().unwrap();
+        assert_eq!(sandbox.stats().unwrap().processes, 0);
+        assert_eq!(
+            process.exit.now(),
+            Some(ExitStatus::signaled(libc::SIGKILL))
+        );
+        assert_eq!(output_of(&other, "echo well").await, "well\n");
+    }
+    host.driver.shutdown().await;
+}
+
+#[tokio::test]
+async fn want_of_memory_is_blamed_on_nobody_after_kill_all() {
+    let host = Host::start();
+    let binary = fs::read(env!("CARGO_BIN_EXE_prober")).unwrap();
+    let task = host.tree(&[("prober", &binary, 0o755)]);
+    let sandbox = host.sandbox(&task).await;
+    // It outlives a child that was killed for want of memory.
+    let script = "/var/task/prober memory; echo survived; sleep 600";
+    let process = sandbox.spawn(bash(script)).await.unwrap();
+    let mut tail = Tail::new(process.output);
+    while tail.line().await != "survived" {}
+    sandbox.kill_all().await.unwrap();
+    let killed = ExitStatus::signaled(libc::SIGKILL);
+    assert_eq!(process.exit.now(), Some(killed));
+    let process = sandbox.spawn(bash("kill -9 $$")).await.unwrap();
+    assert_eq!(finish(process).await.0, killed);
+    let process = sandbox
+        .spawn(program("/var/task/prober", &["memory"]))
+        .await
+        .unwrap();
+    assert!(finish(process).await.0.out_of_memory);
+    host.driver.shutdown().await;
+}
+
+#[tokio::test]
+async fn several_processes_run_at_once_and_each_has_its_own_output_and_end() {
+    let host = Host::start();
+    let sandbox = host.empty().await;
+    let mut waiting = Vec::new();
+    for index in 0..8 {
+        let script =
+            format!("echo I am {index}; until test -e /tmp/go-{index}; do :; done; exit {index}");
+        waiting.push(sandbox.spawn(bash(&script)).await.unwrap());
+    }
+    // Each ends when it is told to, in another order than they started, while the others go on.
+    for index in (0..8).rev() {
+        let process = waiting.pop().unwrap();
+        assert_eq!(process.exit.now(), None);
+        output_of(&sandbox, &format!("touch /tmp/go-{index}")).await;
+        let (status, output) = finish(process).await;
+        assert_eq!(status, ExitStatus::exited(index));
+        assert_eq!(output, format!("I am {index}\n"));
+        assert!(waiting.iter().all(|other| other.exit.now().is_none()));
+    }
+    host.driver.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_process_is_asked_to_end_and_made_to() {
+    let host = Host::start();
+    let sandbox = host.empty().await;
+    let bystander = sandbox
+        .spawn(program("/bin/sleep", &["600"]))
+        .await
+        .unwrap();
+    let polite =
+        "trap 'echo asked; exit 5' TERM; echo ready; while :; do read -t 1 < /dev/zero; done";
+    let mut process = sandbox.spawn(bash(polite)).await.unwrap();
+    let mut tail = Tail::new(process.output);
+    assert_eq!(tail.line().await, "ready");
+    process.signals.terminate();
+    assert_eq!(tail.line().await, "asked");
+    let status = tokio::time::timeout(PATIENCE, process.exit.wait()).await;
+    assert_eq!(status.unwrap(), ExitStatus::exited(5));
+    // Its number may be another's now; the signal is not.
+    process.signals.terminate();
+    process.signals.kill();
+
+    let deaf = "trap '' TERM; sleep 600 & echo $!; wait; sleep 600";
+    let mut process = sandbox.spawn(bash(deaf)).await.unwrap();
+    let mut tail = Tail::new(process.output);
+    tail.line().await;
+    let signals = process.signals.clone();
+    signals.terminate();
+    signals.kill();
+    let status = tokio::time::timeout(PATIENCE, process.exit.wait()).await;
+    assert_eq!(status.unwrap(), ExitStatus::signaled(libc::SIGKILL));
+    assert_eq!(tail.rest().await, "", "its children went with it");
+    assert_eq!(bystander.exit.now(), None);
+    sandbox.destroy().await.unwrap();
+    signals.kill();
+    host.driver.shutdown().await;
+}
+
+/// A program of one line that answers each connection with what it was told to say.
+fn server(port: u16, says: &str) -> bootlace_sandbox::ProcessSpec {
+    let script = format!(
+        "import socket\ns=socket.create_server(('127.0.0.1',{port}))\nprint('ready',flush=True)\n\
+         while True:\n c,_=s.accept()\n c.sendall(b'{says}:'+c.recv(64))\n c.close()"
+    );
+    program("/usr/bin/python3", &["-c", &script])
+}
+
+async fn ask(connector: &Connector, port: u16) -> Result<String, SandboxError> {
+    let mut connection = connector.connect(port).await?;
+    let mut answer = String::new();
+    connection.write_all(b"hello").await.unwrap();
+    connection.read_to_string(&mut answer).await.unwrap();
+    Ok(answer)
+}
+
+async fn serving(sandbox: &Sandbox, port: u16, says: &str) -> Process {
+    let process = sandbox.spawn(server(port, says)).await.unwrap();
+    let output = process.output.try_clone().unwrap();
+    assert_eq!(Tail::new(output).line().await, "ready");
+    assert_eq!(process.exit.now(), None);
+    process
+}
+
+#[tokio::test]
+async fn the_server_reaches_what_listens_inside_and_nothing_else() {
+    let host = Host::start();
+    let (one, two) = (host.empty().await, host.empty().await);
+    let _first = serving(&one, 8080, "one").await;
+    let _second = serving(&two, 8080, "two").await;
+    let (to_one, to_two) = (one.connector(), two.connector());
+    for _ in 0..3 {
+        assert_eq!(ask(&to_one, 8080).await.unwrap(), "one:hello");
+        assert_eq!(ask(&to_two, 8080).await.unwrap(), "two:hello");
+    }
+    // A port of the host is not one of the sandbox.
+    let outside = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = outside.local_addr().unwrap().port();
+    let refused = to_one.connect(port).await.unwrap_err();
+    assert!(matches!(refused, SandboxError::Io { .. }), "{refused}");
+    // Many at once, each answered.
+    let kind = bootlace_tasks::TaskKind::disposable("test connection");
+    let asking = (0..32).map(|_| {
+        let connector = to_one.clone();
+        bootlace_tasks::spawn(kind, async move { ask(&connector, 8080).await })
+    });
+    for task in asking.collect::<Vec<_>>() {
+        assert_eq!(task.await.unwrap().unwrap().unwrap(), "one:hello");
+    }
+    host.driver.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_nobody_takes_ends_in_time() {
+    let host = Host::start();
+    let sandbox = host.empty().await;
+    // The queue is full and stays so.
+    let script = "import socket,time\ns=socket.socket()\ns.bind(('127.0.0.1',8081))\ns.listen(0)\n\
+        kept=[socket.socket() for _ in range(4)]\n\
+        [k.setblocking(False) for k in kept]\n[k.connect_ex(('127.0.0.1',8081)) for k in kept]\n\
+        print('full',flush=True)\ntime.sleep(600)";
+    let process = sandbox
+        .spawn(program("/usr/bin/python3", &["-c", script]))
+        .await
+        .unwrap();
+    assert_eq!(Tail::new(process.output).line().await, "full");
+    let connecting = sandbox.connector();
+    let refused = tokio::time::timeout(PATIENCE, connecting.connect(8081)).await;
+    let refused = refused.unwrap().unwrap_err();
+    assert!(refused.to_string().contains("timed out"), "{refused}");
+    // The spawner was busy with it at no time.
+    assert_eq!(output_of(&sandbox, "echo well").await, "well\n");
+    host.driver.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_connector_outlives_its_sandbox_without_reaching_another() {
+    let host = Host::start();
+    let task = host.tree(&[("file", b"", 0o644)]);
+    let sandbox = host.sandbox(&task).await;
+    let _old = serving(&sandbox, 8080, "old").await;
+    let connector = sandbox.connector();
+    assert_eq!(ask(&connector, 8080).await.unwrap(), "old:hello");
+    let held = connector.connect(8080).await.unwrap();
+    let network = "readlink /proc/self/ns/net";
+    let before = output_of(&sandbox, network).await;
+    sandbox.destroy().await.unwrap();
+
+    // The same code again, which would get the same network if nobody had been given a socket of it.
+    let sandbox = host.sandbox(&task).await;
+    let _new = serving(&sandbox, 8080, "new").await;
+    assert_ne!(output_of(&sandbox, network).await, before);
+    let refused = connector.connect(8080).await.unwrap_err();
+    assert!(refused.to_string().contains("gone"), "{refused}");
+    drop(held);
+    assert_eq!(ask(&sandbox.connector(), 8080).await.unwrap(), "new:hello");
+    let connector = sandbox.connector();
+    drop(sandbox);
+    host.driver.shutdown().await;
+    let refused = connector.connect(8080).await.unwrap_err();
+    assert!(refused.to_string().contains("gone"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_share_of_the_processor_is_kept_to() {
+    let host = Host::start();
+    let free = host.empty().await;
+    let _idle = free.spawn(program("/bin/sleep", &["600"])).await.unwrap();
+    assert_eq!(groups(&host, "cpu"), Vec::<PathBuf>::new());
+    let mut spec = spec(&[]);
+    spec.cpu = Some(CpuShare {
+        quota_us: 5_000,
+        period_us: 100_000,
+    });
+    let sandbox = host.driver.create(spec.clone()).await.unwrap();
+    let _spinner = sandbox.spawn(bash("while :; do :; done")).await.unwrap();
+    let group = group(&host, "cpu");
+    let throttled = || {
+        let stat = fs::read_to_string(group.join("cpu.stat")).unwrap();
+        let line = stat
+            .lines()
+            .find_map(|line| line.strip_prefix("nr_throttled "));
+        line.unwrap().parse::<u64>().unwrap()
+    };
+    eventually("it is held back again and again", || throttled() >= 3).await;
+    // What starts later is in it, too.
+    let _second = sandbox
+        .spawn(program("/bin/sleep", &["600"]))
+        .await
+        .unwrap();
+    let procs = || fs::read_to_string(group.join("cgroup.procs")).unwrap();
+    assert_eq!(procs().lines().count(), 2);
+    sandbox.destroy().await.unwrap();
+    eventually("its group is removed", || !group.exists()).await;
+    spec.cpu = Some(CpuShare {
+        quota_us: 1,
+        period_us: 100_000,
+    });
+    let refused = host.driver.create(spec).await.unwrap_err();
+    assert!(matches!(refused, SandboxError::Invalid(_)), "{refused}");
+    host.driver.shutdown().await;
+    assert_eq!(
+        sandbox_common::cgroups(&host.instance),
+        Vec::<PathBuf>::new()
+    );
+}
+
+fn local(dir: &Path) -> Driver {
+    let options = bootlace_sandbox::LocalOptions {
+        run_dir: dir.to_owned(),
+    };
+    Driver::Local(bootlace_sandbox::LocalDriver::start(options).unwrap())
+}
+
+#[tokio::test]
+async fn local_signals_kills_and_connects_but_cannot_freeze() {
+    let dir = tempfile::tempdir().unwrap();
+    let driver = local(dir.path());
+    let sandbox = driver.create(spec(&[])).await.unwrap();
+    assert!(!sandbox.can_freeze());
+    let refused = sandbox.freeze().unwrap_err();
+    assert!(refused.to_string().contains("--isolation"), "{refused}");
+    sandbox.thaw().unwrap();
+    let mut process = sandbox
+        .spawn(bash(
+            "trap 'exit 5' TERM; echo ready; while :; do read -t 1 < /dev/zero; done",
+        ))
+        .await
+        .unwrap();
+    let mut tail = Tail::new(process.output);
+    assert_eq!(tail.line().await, "ready");
+    process.signals.terminate();
+    let status = tokio::time::timeout(PATIENCE, process.exit.wait()).await;
+    assert_eq!(status.unwrap(), ExitStatus::exited(5));
+    process.signals.kill();
+
+    let port = {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        free.local_addr().unwrap().port()
+    };
+    let mut first = serving(&sandbox, port, "local").await;
+    assert_eq!(
+        ask(&sandbox.connector(), port).await.unwrap(),
+        "local:hello"
+    );
+    first.signals.kill();
+    assert_eq!(
+        ends_within_patience(&mut first).await.end,
+        End::Signaled(libc::SIGKILL)
+    );
+    let second = sandbox.spawn(bash("sleep 600 & sleep 600")).await.unwrap();
+    sandbox.kill_all().await.unwrap();
+    assert_eq!(finish(second).await.0.end, End::Signaled(libc::SIGKILL));
+    assert_eq!(output_of(&sandbox, "echo again").await, "again\n");
+    driver.shutdown().await;
+}
+
+#[tokio::test]
+async fn fake_tells_its_script_what_is_done_to_it() {
+    let (seen, mut guests) = tokio::sync::mpsc::channel(8);
+    let driver = Driver::Fake(bootlace_sandbox::FakeDriver::new(
+        move |mut guest: bootlace_sandbox::FakeGuest| {
+            let seen = seen.clone();
+            async move {
+                seen.send(guest.frozen.clone()).await.unwrap();
+                let asked = guest.terminated.wait_for(|asked| *asked).await;
+                assert!(asked.is_ok());
+                ExitStatus::exited(5)
+            }
+        },
+    ));
+    let sandbox = driver.create(spec(&[])).await.unwrap();
+    assert!(sandbox.can_freeze());
+    let mut first = sandbox.spawn(program("/x", &[])).await.unwrap();
+    let mut second = sandbox.spawn(program("/x", &[])).await.unwrap();
+    let frozen = guests.recv().await.unwrap();
+    sandbox.freeze().unwrap();
+    assert!(*frozen.borrow());
+    let refused = sandbox.spawn(program("/x", &[])).await.unwrap_err();
+    assert!(matches!(refused, SpawnError::Sandbox(SandboxError::Frozen)));
+    sandbox.thaw().unwrap();
+    assert!(!*frozen.borrow());
+    first.signals.terminate();
+    assert_eq!(first.exit.wait().await, ExitStatus::exited(5));
+    second.signals.kill();
+    let killed = ExitStatus::signaled(libc::SIGKILL);
+    assert_eq!(second.exit.wait().await, killed);
+    let third = sandbox.spawn(program("/x", &[])).await.unwrap();
+    sandbox.freeze().unwrap();
+    sandbox.kill_all().await.unwrap();
+    assert_eq!(third.exit.now(), Some(killed));
+    assert!(!*frozen.borrow());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (connected, accepted) = tokio::join!(
+        async { sandbox.connector().connect(port).await },
+        listener.accept()
+    );
+    assert_eq!(
+        connected.unwrap().local_addr().unwrap(),
+        accepted.unwrap().1
+    );
+}
