@@ -302,7 +302,7 @@ fn common_headers(headers: &mut HeaderMap, request_id: RequestId, trace_id: Opti
 }
 
 /// Why the platform did not run the function, in AWS's words.
-fn refusal(error: InvokeError) -> ApiError {
+pub(crate) fn refusal(error: InvokeError) -> ApiError {
     match error {
         InvokeError::NotFound { mut arn } => {
             arn.qualifier = arn.qualifier.or(Some(Qualifier::Latest));

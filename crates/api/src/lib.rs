@@ -13,6 +13,7 @@ mod call;
 mod content;
 mod elsewhere;
 mod error;
+mod function_metrics;
 mod functions;
 mod guard;
 mod identity;

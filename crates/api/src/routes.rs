@@ -9,7 +9,7 @@ use hyper::Response;
 use crate::answer::Body;
 use crate::call::Call;
 use crate::error::ApiError;
-use crate::{account, admin, content, functions, invoke, layers};
+use crate::{account, admin, content, function_metrics, functions, invoke, layers};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,6 +122,7 @@ pub(crate) static OWN: &[Route] = &[
     own("Ready", "GET", "/bootlace/v1/ready", AuthClass::Public, |call| Box::pin(admin::ready(call))),
     own("Metrics", "GET", "/bootlace/v1/metrics", AuthClass::Public, |call| Box::pin(admin::metrics(call))),
     own("Environments", "GET", "/bootlace/v1/environments", AuthClass::Sigv4, |call| Box::pin(admin::environments(call))),
+    own("FunctionMetrics", "GET", "/bootlace/v1/functions/{FunctionName}/metrics", AuthClass::Sigv4, |call| Box::pin(function_metrics::read(call))),
     own("Reset", "POST", "/bootlace/v1/reset", AuthClass::Sigv4, |call| Box::pin(admin::reset(call))),
     own("Content", "GET", "/bootlace/v1/content/{Digest}", AuthClass::UrlToken, |call| Box::pin(content::download(call))),
 ];

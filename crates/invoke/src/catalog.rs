@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use crate::concurrency::{Account, Allowance};
 use crate::fleet::{Fleet, Fleets};
 use crate::request::InvokeError;
+use crate::series::{Recorder, Rings};
 
 pub(crate) const FOLLOW: TaskKind = TaskKind::vital("catalog");
 const SHARDS: usize = 16;
@@ -29,6 +30,7 @@ pub(crate) struct Function {
     pub(crate) readiness: Readiness,
     pub(crate) allowance: Arc<Allowance>,
     pub(crate) fleet: Arc<Fleet>,
+    pub(crate) recorder: Arc<Recorder>,
     /// The revision of the record that this was read from.
     rev: Rev,
     /// As text, without a qualifier and with `:$LATEST`.
@@ -61,6 +63,7 @@ pub(crate) struct Catalog {
     accounts: Mutex<HashMap<Scope, Arc<Account>>>,
     account_limit: u32,
     fleets: Arc<Fleets>,
+    rings: Arc<Rings>,
     applied: watch::Sender<Rev>,
 }
 
@@ -72,6 +75,7 @@ impl Catalog {
             accounts: Mutex::default(),
             account_limit,
             fleets,
+            rings: Rings::new(limits::METRICS_FUNCTIONS),
             applied: watch::Sender::new(Rev(0)),
         }
     }
@@ -184,6 +188,10 @@ impl Catalog {
             Some(old) => Arc::clone(&old.allowance),
             None => Arc::new(Allowance::new(self.account(scope))),
         };
+        let recorder = match &old {
+            Some(old) => Arc::clone(&old.recorder),
+            None => Recorder::new(&self.rings),
+        };
         allowance.reserve(record.reserved_concurrency);
         let in_progress = record.latest.last_update == Some(LastUpdate::InProgress);
         let config = match &old {
@@ -193,7 +201,10 @@ impl Catalog {
         };
         let fleet = match &old {
             Some(old) if same_environment(&old.config, &config) => Arc::clone(&old.fleet),
-            _ => Fleet::new(&self.fleets, environment_spec(arn, &config), &config),
+            _ => {
+                let spec = environment_spec(arn, &config);
+                Fleet::new(&self.fleets, spec, &config, Arc::clone(&recorder))
+            }
         };
         let function = Arc::new(Function {
             readiness: readiness(&config),
@@ -209,6 +220,7 @@ impl Catalog {
                 .to_string(),
             ),
             fleet: Arc::clone(&fleet),
+            recorder,
         });
         let mut shard = self
             .shard(name)

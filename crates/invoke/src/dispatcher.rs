@@ -17,7 +17,9 @@ use crate::catalog::{self, Catalog, Function, Readiness};
 use crate::fleet::Fleets;
 use crate::meeting::{Answer, Guarded, Unserved, begin};
 use crate::metrics_names::{self, Metrics};
+use crate::observation::Observation;
 use crate::request::{InvokeError, InvokeRequest, InvokeResponse};
+use crate::series::{MetricsQuery, MetricsSeries};
 use crate::stream::{self, InvokeStream};
 
 const SAMPLER: TaskKind = TaskKind::disposable("sampler");
@@ -80,7 +82,6 @@ pub struct Dispatcher {
     catalog: Arc<Catalog>,
     registry: Arc<Registry>,
     fleets: Arc<Fleets>,
-    metrics: Metrics,
     draining: AtomicBool,
     tasks: Mutex<Vec<JoinHandle<Option<()>>>>,
 }
@@ -122,7 +123,7 @@ impl Dispatcher {
         let sample = sample(
             Arc::clone(&registry),
             Arc::clone(&fleets),
-            metrics.clone(),
+            metrics,
             options.idle_timeout,
         );
         let tasks = vec![
@@ -133,7 +134,6 @@ impl Dispatcher {
             catalog,
             registry,
             fleets,
-            metrics,
             draining: AtomicBool::new(false),
             tasks: Mutex::new(tasks),
         }))
@@ -165,8 +165,8 @@ impl Dispatcher {
     /// See [`InvokeError`].
     pub async fn invoke(&self, request: InvokeRequest) -> Result<InvokeResponse, InvokeError> {
         match self.run(request, ResponseMode::Buffered).await? {
-            (function, Answer::Whole(outcome), took) => Ok(self.respond(&function, outcome, took)),
-            (_, Answer::Stream(..), _) => Err(InvokeError::Platform {
+            (function, Answer::Whole(outcome)) => Ok(respond(&function, outcome)),
+            (_, Answer::Stream(..)) => Err(InvokeError::Platform {
                 context: "an answer was streamed that nobody wanted in pieces".into(),
             }),
         }
@@ -183,13 +183,11 @@ impl Dispatcher {
         request: InvokeRequest,
     ) -> Result<InvokeStream, InvokeError> {
         match self.run(request, ResponseMode::Streaming).await? {
-            (function, Answer::Whole(outcome), took) => {
-                self.metrics.invocation(outcome.error.is_some(), took);
+            (function, Answer::Whole(outcome)) => {
                 Ok(InvokeStream::of_whole(function.version(), outcome))
             }
-            (function, Answer::Stream(chunks, finishing, permit), took) => {
-                let took = took.unwrap_or_default();
-                let end = stream::attend(finishing, permit, self.metrics.clone(), took);
+            (function, Answer::Stream(chunks, finishing, observation)) => {
+                let end = stream::attend(finishing, observation);
                 Ok(InvokeStream::of_chunks(function.version(), chunks, end))
             }
         }
@@ -199,7 +197,7 @@ impl Dispatcher {
         &self,
         request: InvokeRequest,
         mode: ResponseMode,
-    ) -> Result<(Arc<Function>, Answer, Option<Duration>), InvokeError> {
+    ) -> Result<(Arc<Function>, Answer), InvokeError> {
         if self.draining.load(Ordering::Relaxed) {
             return Err(InvokeError::ShuttingDown);
         }
@@ -209,27 +207,25 @@ impl Dispatcher {
             Readiness::Never(why) => return Err(why.clone()),
             Readiness::Pending => Box::pin(self.pending(&request)).await?,
         };
-        let permit = self.counting(
-            function
-                .allowance
-                .admit()
-                .map_err(|reason| InvokeError::Throttled { reason }),
-        )?;
+        let mut observation = Observation::admit(&function)?;
         let (request_id, log_tail) = (request.request_id, request.log_tail);
         let running = match begin(&function, request, mode).await {
             Ok(running) => running,
             Err(grant) => {
-                let outcome = self.unserved(grant, request_id, log_tail)?;
-                return Ok((function, Answer::Whole(outcome), None));
+                let outcome = unserved(grant, request_id, log_tail);
+                match &outcome {
+                    Ok(_) => observation.ended(true),
+                    Err(why) => observation.refused(why),
+                }
+                return Ok((function, Answer::Whole(outcome?)));
             }
         };
-        let began = clock::now();
-        let answer = Guarded::new(running, permit).await;
+        observation.delivered();
+        let answer = Guarded::new(running, observation).await;
         let answer = answer.ok_or_else(|| InvokeError::Platform {
             context: "the environment vanished".into(),
         })?;
-        let took = clock::now().saturating_duration_since(began);
-        Ok((function, answer, Some(took)))
+        Ok((function, answer))
     }
 
     /// What `DryRun` asks: whether there is such a function.
@@ -244,6 +240,18 @@ impl Dispatcher {
         qualifier: Option<&Qualifier>,
     ) -> Result<(), InvokeError> {
         self.lookup(scope, name, qualifier).map(|_| ())
+    }
+
+    /// What a function did, or `None` if there is no such function.
+    #[must_use]
+    pub fn function_metrics(
+        &self,
+        scope: &Scope,
+        name: &str,
+        query: MetricsQuery,
+    ) -> Option<MetricsSeries> {
+        let function = self.catalog.find(scope, name)?;
+        Some(function.recorder.read(query))
     }
 
     /// All environments of the server, oldest first.
@@ -326,46 +334,6 @@ impl Dispatcher {
         let waited = tokio::time::timeout(limits::PENDING_WAIT, ready).await;
         waited.unwrap_or(Err(InvokeError::NotReady { state: "Pending" }))
     }
-
-    /// What an invocation gets that no environment could serve.
-    fn unserved(
-        &self,
-        grant: Unserved,
-        request_id: RequestId,
-        log_tail: bool,
-    ) -> Result<Outcome, InvokeError> {
-        match grant {
-            Unserved::Refused(why) => self.counting(Err(why)),
-            Unserved::Lost(lost) => match lost.failure {
-                Some(Failure::Platform { context }) => Err(InvokeError::Platform { context }),
-                _ => lost
-                    .outcome(request_id, log_tail)
-                    .ok_or(InvokeError::ShuttingDown),
-            },
-        }
-    }
-
-    fn counting<T>(&self, result: Result<T, InvokeError>) -> Result<T, InvokeError> {
-        if matches!(result, Err(InvokeError::Throttled { .. })) {
-            self.metrics.throttles.increment(1);
-        }
-        result
-    }
-
-    fn respond(
-        &self,
-        function: &Function,
-        outcome: Outcome,
-        took: Option<Duration>,
-    ) -> InvokeResponse {
-        self.metrics.invocation(outcome.error.is_some(), took);
-        InvokeResponse {
-            executed_version: function.version(),
-            payload: outcome.payload,
-            function_error: outcome.error.map(|_| UNHANDLED),
-            log_tail: outcome.log_tail,
-        }
-    }
 }
 
 impl Drop for Dispatcher {
@@ -396,5 +364,31 @@ async fn sample(
         if let Some(since) = clock::now().checked_sub(idle_timeout) {
             fleets.expire(since);
         }
+    }
+}
+
+/// What an invocation gets that no environment could serve.
+fn unserved(
+    grant: Unserved,
+    request_id: RequestId,
+    log_tail: bool,
+) -> Result<Outcome, InvokeError> {
+    match grant {
+        Unserved::Refused(why) => Err(why),
+        Unserved::Lost(lost) => match lost.failure {
+            Some(Failure::Platform { context }) => Err(InvokeError::Platform { context }),
+            _ => lost
+                .outcome(request_id, log_tail)
+                .ok_or(InvokeError::ShuttingDown),
+        },
+    }
+}
+
+fn respond(function: &Function, outcome: Outcome) -> InvokeResponse {
+    InvokeResponse {
+        executed_version: function.version(),
+        payload: outcome.payload,
+        function_error: outcome.error.map(|_| UNHANDLED),
+        log_tail: outcome.log_tail,
     }
 }

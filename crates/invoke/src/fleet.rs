@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::metrics_names::Metrics;
 use crate::pool::{Pool, Ticket, Vacancy};
 use crate::request::{InvokeError, throttle};
+use crate::series::Recorder;
 
 const START: TaskKind = TaskKind::disposable("environment start");
 /// How long a start waits for the environment that made room for it to be gone.
@@ -95,6 +96,7 @@ pub(crate) struct Fleet {
     pub(crate) spec: Arc<EnvironmentSpec>,
     code: Digest,
     layers: Vec<Digest>,
+    recorder: Arc<Recorder>,
     pool: Mutex<Pool<IdleLease, oneshot::Sender<Grant>>>,
 }
 
@@ -103,6 +105,7 @@ impl Fleet {
         shared: &Arc<Fleets>,
         spec: EnvironmentSpec,
         config: &FunctionConfig,
+        recorder: Arc<Recorder>,
     ) -> Arc<Self> {
         let fleet = Arc::new_cyclic(|me| Self {
             me: me.clone(),
@@ -114,11 +117,16 @@ impl Fleet {
                 .iter()
                 .map(|layer| layer.code.digest)
                 .collect(),
+            recorder,
             pool: Mutex::new(Pool::new()),
         });
         let mut all = shared.all.lock().unwrap_or_else(PoisonError::into_inner);
         all.push(Arc::downgrade(&fleet));
         fleet
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
     }
 
     /// An idle environment, if there is one.
@@ -242,6 +250,7 @@ impl Home for Fleet {
     fn vacant(&self, lease: IdleLease, was: Was) {
         if was == Was::Starting {
             self.shared.metrics.cold_starts.increment(1);
+            self.recorder.cold_start();
             if let Some(phases) = lease.phases() {
                 self.shared
                     .metrics

@@ -10,8 +10,10 @@ mod dispatcher;
 mod fleet;
 mod meeting;
 pub mod metrics_names;
+mod observation;
 mod pool;
 mod request;
+mod series;
 mod stream;
 
 pub use bootlace_environment::{
@@ -19,4 +21,5 @@ pub use bootlace_environment::{
 };
 pub use dispatcher::{Dispatcher, DispatcherOptions, StartError};
 pub use request::{InvokeError, InvokeRequest, InvokeResponse, throttle};
+pub use series::{BUCKET_MS, Durations, MetricsPoint, MetricsQuery, MetricsSeries};
 pub use stream::{InvokeStream, StreamEnd, StreamError, StreamEvent};

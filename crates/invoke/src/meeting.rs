@@ -10,8 +10,8 @@ use bootlace_environment::{
 use bootlace_tasks::TaskKind;
 
 use crate::catalog::Function;
-use crate::concurrency::Permit;
 use crate::fleet::Grant;
+use crate::observation::Observation;
 use crate::request::{InvokeError, InvokeRequest};
 
 /// An environment can end between the moment it is leased and the moment it is invoked; so often
@@ -72,15 +72,15 @@ async fn lease(function: &Function) -> Result<IdleLease, Unserved> {
 pub(crate) enum Answer {
     Whole(Outcome),
     /// It goes on, and its permit with it.
-    Stream(Chunks, Finishing, Permit),
+    Stream(Chunks, Finishing, Observation),
 }
 
-/// A running invocation with its permit. If its caller goes away, a task sees it to its end.
-pub(crate) struct Guarded(Option<(Running, Permit)>);
+/// A running invocation. If its caller goes away, a task sees it to its end.
+pub(crate) struct Guarded(Option<(Running, Observation)>);
 
 impl Guarded {
-    pub(crate) fn new(running: Running, permit: Permit) -> Self {
-        Self(Some((running, permit)))
+    pub(crate) fn new(running: Running, observation: Observation) -> Self {
+        Self(Some((running, observation)))
     }
 }
 
@@ -95,11 +95,14 @@ impl Future for Guarded {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(reply) => reply,
         };
-        let permit = self.0.take().map(|(_, permit)| permit);
-        Poll::Ready(match (reply, permit) {
-            (Some(Reply::Whole(outcome)), _) => Some(Answer::Whole(outcome)),
-            (Some(Reply::Stream(chunks, finishing)), Some(permit)) => {
-                Some(Answer::Stream(chunks, finishing, permit))
+        let observation = self.0.take().map(|(_, observation)| observation);
+        Poll::Ready(match (reply, observation) {
+            (Some(Reply::Whole(outcome)), Some(observation)) => {
+                observation.ended(outcome.error.is_some());
+                Some(Answer::Whole(outcome))
+            }
+            (Some(Reply::Stream(chunks, finishing)), Some(observation)) => {
+                Some(Answer::Stream(chunks, finishing, observation))
             }
             _ => None,
         })
@@ -108,17 +111,21 @@ impl Future for Guarded {
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        let Some((running, permit)) = self.0.take() else {
+        let Some((running, observation)) = self.0.take() else {
             return;
         };
         // Without a runtime the server is gone, and the environment with it.
         if tokio::runtime::Handle::try_current().is_ok() {
             bootlace_tasks::spawn(ABANDONED, async move {
-                if let Some(Reply::Stream(chunks, finishing)) = running.await {
-                    drop(chunks);
-                    finishing.await;
-                }
-                drop(permit);
+                let outcome = match running.await {
+                    Some(Reply::Whole(outcome)) => Some(outcome),
+                    Some(Reply::Stream(chunks, finishing)) => {
+                        drop(chunks);
+                        finishing.await
+                    }
+                    None => None,
+                };
+                observation.ended(outcome.is_none_or(|outcome| outcome.error.is_some()));
             });
         }
     }

@@ -4,16 +4,14 @@ use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bootlace_environment::{Chunks, Finishing, Outcome};
 use bootlace_tasks::TaskKind;
-use bootlace_types::{clock, limits};
+use bootlace_types::limits;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::concurrency::Permit;
-use crate::metrics_names::Metrics;
+use crate::observation::Observation;
 
 const STREAMING: TaskKind = TaskKind::disposable("streaming invocation").finished();
 
@@ -151,22 +149,14 @@ impl StreamEnd {
 
 /// Sees a streaming invocation to its end in a task of its own: a caller that stopped reading
 /// holds up neither the timeout nor the permit's return.
-pub(crate) fn attend(
-    finishing: Finishing,
-    permit: Permit,
-    metrics: Metrics,
-    until_begun: Duration,
-) -> oneshot::Receiver<Outcome> {
+pub(crate) fn attend(finishing: Finishing, observation: Observation) -> oneshot::Receiver<Outcome> {
     let (caller, outcome) = oneshot::channel();
-    let begun = clock::now();
     bootlace_tasks::spawn(STREAMING, async move {
         let outcome = finishing.await;
-        let took = until_begun + clock::now().saturating_duration_since(begun);
         let failed = outcome
             .as_ref()
             .is_none_or(|outcome| outcome.error.is_some());
-        metrics.invocation(failed, Some(took));
-        drop(permit);
+        observation.ended(failed);
         if let Some(outcome) = outcome {
             // A caller that went away does not care.
             let _ = caller.send(outcome);

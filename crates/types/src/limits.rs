@@ -182,3 +182,9 @@ pub const DISCARD_BYTES: usize = 128 << 20;
 pub const CLIENT_SILENCE: Duration = Duration::from_secs(60);
 /// How long a client may take to send a whole body. Ours.
 pub const CLIENT_BODY: Duration = Duration::from_secs(300);
+/// Length of a bucket of a function's metrics, milliseconds. Ours.
+pub const METRICS_BUCKET_MS: u64 = 60_000;
+/// Buckets kept of each function's metrics, count: three hours. Ours.
+pub const METRICS_BUCKETS: usize = 180;
+/// Functions whose metrics are kept, count; with 80 KiB each. Ours.
+pub const METRICS_FUNCTIONS: usize = 400;

@@ -6,6 +6,7 @@ pub(crate) mod admin;
 pub(crate) mod blob;
 pub(crate) mod code;
 pub(crate) mod function;
+pub(crate) mod function_metrics;
 pub(crate) mod layer;
 pub(crate) mod object;
 pub(crate) mod settings;

@@ -11,6 +11,7 @@
 mod admin;
 mod bad_input;
 mod connections;
+mod function_metrics;
 mod functions;
 mod invoke;
 mod layers;

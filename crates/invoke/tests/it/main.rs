@@ -9,6 +9,7 @@
 mod failures;
 mod hoards;
 mod logs;
+mod metrics;
 mod pools;
 mod runtime_api;
 mod slice;
