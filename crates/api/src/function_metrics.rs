@@ -8,7 +8,7 @@ use hyper::StatusCode;
 use crate::answer;
 use crate::call::Call;
 use crate::error::ApiError;
-use crate::invoke::refusal;
+use crate::invocation::refusal;
 use crate::routes::Answered;
 use crate::wire::function_metrics::FunctionMetrics;
 

@@ -1,42 +1,30 @@
 //! Invoke: the hot path. It is matched before any router, and reads of the request only what it
 //! needs.
 
-use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bootlace_control::{InvokeQuery, check_invoke};
-use bootlace_invoke::{InvokeError, InvokeRequest, InvokeResponse};
-use bootlace_types::{Qualifier, RequestId, Scope, clock, limits};
+use bootlace_control::check_invoke;
+use bootlace_invoke::InvokeResponse;
+use bootlace_types::RequestId;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response};
 use percent_encoding::percent_decode_str;
-use serde::de::IgnoredAny;
 
-use crate::answer::{self, Body, JSON, REQUEST_ID};
-use crate::body::BodyError;
+use crate::answer::{self, Body, JSON};
 use crate::call::{Call, parse_query};
 use crate::error::ApiError;
 use crate::identity;
+use crate::invocation::{self, Asked, EXECUTED_VERSION, common_headers, refusal};
 use crate::routes::Answered;
 use crate::service::Shared;
 
-const INVOCATION_TYPE: HeaderName = HeaderName::from_static("x-amz-invocation-type");
-const LOG_TYPE: HeaderName = HeaderName::from_static("x-amz-log-type");
-const CLIENT_CONTEXT: HeaderName = HeaderName::from_static("x-amz-client-context");
-const DURABLE_NAME: HeaderName = HeaderName::from_static("x-amz-durable-execution-name");
-const TENANT_ID: HeaderName = HeaderName::from_static("x-amz-tenant-id");
-const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
-const EXECUTED_VERSION: HeaderName = HeaderName::from_static("x-amz-executed-version");
 const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
 const LOG_RESULT: HeaderName = HeaderName::from_static("x-amz-log-result");
 const REMAPPED_LENGTH: HeaderName = HeaderName::from_static("x-amzn-remapped-content-length");
-/// Length of a trace header that is passed on, bytes; AWS's are below 200.
-const TRACE_BYTES: usize = 8192;
 
 /// The function's name in the path, if this is Invoke.
 pub(crate) fn function_name<'a>(method: &Method, path: &'a str) -> Option<&'a str> {
@@ -81,186 +69,30 @@ pub(crate) async fn answer(shared: &Shared, request: Request<Incoming>) -> Respo
 pub(crate) async fn routed(mut call: Call) -> Answered {
     let body = call.take_body();
     let shared = Arc::clone(&call.shared);
-    let asked = Asked {
-        request_id: call.request_id,
-        scope: call.scope.clone(),
-        name: call.param("FunctionName").into(),
-        qualifier: call.query("Qualifier"),
-        headers: &call.headers,
-    };
-    invoke(&shared, asked, body).await
-}
-
-/// What the request says beside its body.
-struct Asked<'a> {
-    request_id: RequestId,
-    scope: Scope,
-    name: Cow<'a, str>,
-    qualifier: Option<String>,
-    headers: &'a HeaderMap,
-}
-
-impl Asked<'_> {
-    fn header(&self, name: &HeaderName) -> Option<&str> {
-        self.headers
-            .get(name)
-            .map(|value| value.to_str().unwrap_or("?"))
-    }
+    invoke(&shared, Asked::of(&call), body).await
 }
 
 async fn invoke<B>(shared: &Shared, asked: Asked<'_>, body: B) -> Answered
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
-    let invocation_type = asked.header(&INVOCATION_TYPE);
-    let query = InvokeQuery {
-        function_name: &asked.name,
-        qualifier: asked.qualifier.as_deref(),
-        invocation_type,
-        log_type: asked.header(&LOG_TYPE),
-    };
-    let (name, qualifier) = check_invoke(&asked.scope, query)?;
-    refuse_not_built(asked.headers)?;
-    let payload = read_event(shared, asked.headers, body, invocation_type).await?;
-    match invocation_type {
+    let (name, qualifier) = check_invoke(&asked.scope, asked.query())?;
+    let request_id = asked.request_id;
+    let payload = invocation::read_event(shared, &asked, body).await?;
+    match asked.invocation_type() {
         None | Some("RequestResponse") => {}
-        Some("DryRun") => return dry_run(shared, &asked, &name, qualifier.as_ref()),
+        Some("DryRun") => return invocation::dry_run(shared, &asked, &name, qualifier.as_ref()),
         _ => {
             return Err(ApiError::not_built(
                 "InvocationType Event (asynchronous invocation)",
             ));
         }
     }
-    let trace_id = trace_id(asked.headers);
-    let trace_header = HeaderValue::from_str(&trace_id);
-    let request = InvokeRequest {
-        request_id: asked.request_id,
-        client_context: client_context(asked.headers)?,
-        log_tail: asked.header(&LOG_TYPE) == Some("Tail"),
-        scope: asked.scope,
-        name,
-        qualifier,
-        payload,
-        trace_id: Some(trace_id),
-    };
+    let (request, trace) = asked.into_request(name, qualifier, payload)?;
     match shared.dispatcher.invoke(request).await {
-        Ok(response) => Ok(success(response, asked.request_id, trace_header.ok())),
+        Ok(response) => Ok(success(response, request_id, trace)),
         Err(error) => Err(refusal(error)),
     }
-}
-
-fn refuse_not_built(headers: &HeaderMap) -> Result<(), ApiError> {
-    if headers.contains_key(DURABLE_NAME) {
-        return Err(ApiError::not_built(
-            "X-Amz-Durable-Execution-Name (durable executions)",
-        ));
-    }
-    if headers.contains_key(TENANT_ID) {
-        return Err(ApiError::invalid_parameter(
-            "X-Amz-Tenant-Id is for functions with tenant isolation, and this one has none.",
-        ));
-    }
-    Ok(())
-}
-
-/// Reads the event and checks that it is JSON. No body is `{}`.
-async fn read_event<B>(
-    shared: &Shared,
-    headers: &HeaderMap,
-    body: B,
-    invocation_type: Option<&str>,
-) -> Result<Bytes, ApiError>
-where
-    B: HttpBody<Data = Bytes> + Unpin,
-{
-    let (kind, limit) = match invocation_type {
-        Some("Event") => ("Event", limits::INVOKE_EVENT_PAYLOAD_BYTES),
-        _ => ("RequestResponse", limits::INVOKE_PAYLOAD_BYTES),
-    };
-    let held = shared
-        .events
-        .read(headers, body, limit)
-        .await
-        .map_err(|error| match error {
-            BodyError::TooLarge(length) => ApiError::too_large(format!(
-                "{length} byte payload is too large for the {kind} invocation type (limit {limit} \
-             bytes)"
-            )),
-            BodyError::Silent => ApiError::timed_out(),
-            BodyError::Broken => {
-                ApiError::invalid_request_content("The request's body ended early.")
-            }
-        })?;
-    if held.bytes.is_empty() {
-        return Ok(Bytes::from_static(b"{}"));
-    }
-    check_json(&held.bytes)?;
-    Ok(held.bytes)
-}
-
-fn check_json(payload: &[u8]) -> Result<(), ApiError> {
-    let wrong = |reason: &dyn std::fmt::Display| {
-        ApiError::invalid_request_content(format!(
-            "Could not parse request body into json: Could not parse payload into json: {reason}"
-        ))
-    };
-    let text = std::str::from_utf8(payload).map_err(|error| wrong(&error))?;
-    serde_json::from_str::<IgnoredAny>(text).map_err(|error| wrong(&error))?;
-    Ok(())
-}
-
-/// Base64 of a JSON object, decoded.
-fn client_context(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let Some(value) = headers.get(CLIENT_CONTEXT) else {
-        return Ok(None);
-    };
-    if value.len() > limits::CLIENT_CONTEXT_BYTES {
-        return Err(ApiError::invalid_request_content(format!(
-            "Client context must be at most {} bytes in base64.",
-            limits::CLIENT_CONTEXT_BYTES
-        )));
-    }
-    let decoded = STANDARD.decode(value.as_bytes()).ok();
-    let text = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
-    let text = text.filter(|text| text.trim_start().starts_with('{'));
-    match text.filter(|text| serde_json::from_str::<IgnoredAny>(text).is_ok()) {
-        Some(text) => Ok(Some(text)),
-        None => Err(ApiError::invalid_request_content(
-            "Client context must be a valid Base64-encoded JSON object.",
-        )),
-    }
-}
-
-/// The caller's trace header, or a new one that is not sampled.
-fn trace_id(headers: &HeaderMap) -> String {
-    let given = headers.get(TRACE_ID).and_then(|value| value.to_str().ok());
-    if let Some(text) = given.filter(|text| !text.is_empty() && text.len() <= TRACE_BYTES) {
-        return text.to_owned();
-    }
-    let seconds = clock::epoch_ms(clock::wall()) / 1000;
-    let random = format!("{}{}", RequestId::random(), RequestId::random());
-    let mut digits = random.chars().filter(|digit| *digit != '-');
-    let mut id = String::with_capacity(96);
-    let _ = write!(id, "Root=1-{seconds:08x}-");
-    id.extend(digits.by_ref().take(24));
-    id.push_str(";Parent=");
-    id.extend(digits.take(16));
-    id.push_str(";Sampled=0");
-    id
-}
-
-fn dry_run(
-    shared: &Shared,
-    asked: &Asked<'_>,
-    name: &str,
-    qualifier: Option<&Qualifier>,
-) -> Answered {
-    let checked = shared.dispatcher.check(&asked.scope, name, qualifier);
-    checked.map_err(refusal)?;
-    let mut response = answer::empty(StatusCode::NO_CONTENT);
-    let trace_header = HeaderValue::from_str(&trace_id(asked.headers)).ok();
-    common_headers(response.headers_mut(), asked.request_id, trace_header);
-    Ok(response)
 }
 
 fn success(
@@ -292,40 +124,6 @@ fn success(
     response
 }
 
-fn common_headers(headers: &mut HeaderMap, request_id: RequestId, trace_id: Option<HeaderValue>) {
-    if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
-        headers.insert(REQUEST_ID, value);
-    }
-    if let Some(value) = trace_id {
-        headers.insert(TRACE_ID, value);
-    }
-}
-
-/// Why the platform did not run the function, in AWS's words.
-pub(crate) fn refusal(error: InvokeError) -> ApiError {
-    match error {
-        InvokeError::NotFound { mut arn } => {
-            arn.qualifier = arn.qualifier.or(Some(Qualifier::Latest));
-            ApiError::not_found(format!("Function not found: {arn}"))
-        }
-        InvokeError::NotReady { state } => ApiError::conflict(format!(
-            "The operation cannot be performed at this time. The function is currently in the \
-             following state: {state}"
-        )),
-        InvokeError::Throttled { reason } => ApiError::too_many_requests("Rate Exceeded.", reason),
-        InvokeError::RuntimeNotInstalled { runtime } => ApiError::invalid_runtime(format!(
-            "The runtime {runtime} is not installed in Bootlace. Functions with the runtimes \
-             provided, provided.al2 and provided.al2023 run without installing anything."
-        )),
-        InvokeError::WrongArchitecture { architecture } => ApiError::invalid_runtime(format!(
-            "The function is built for {architecture}, and this machine cannot run that."
-        )),
-        InvokeError::Unsupported { what } => ApiError::not_built(what),
-        InvokeError::ShuttingDown => ApiError::shutting_down(),
-        InvokeError::Platform { context } => ApiError::internal(context),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -344,53 +142,5 @@ mod tests {
         ] {
             assert_eq!(function_name(&Method::POST, path), None, "{path}");
         }
-    }
-
-    #[test]
-    fn an_event_is_json_of_any_depth() {
-        let deep = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
-        for good in ["null", "1", " {\"a\": [1, \"é\"]} ", deep.as_str()] {
-            check_json(good.as_bytes()).unwrap();
-        }
-        for bad in ["", " ", "{", "{]", "'a'", "nul", "1 2", "\u{99}"] {
-            let error = check_json(bad.as_bytes()).unwrap_err();
-            let prefix = "Could not parse request body into json: Could not parse payload into \
-                          json: ";
-            assert!(error.message().starts_with(prefix), "{bad}");
-        }
-        assert!(check_json(b"\"\xff\"").is_err());
-    }
-
-    #[test]
-    fn client_context_is_base64_of_an_object() {
-        let with = |text: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(CLIENT_CONTEXT, HeaderValue::from_str(text).unwrap());
-            client_context(&headers)
-        };
-        assert_eq!(with("eyJhIjoxfQ==").unwrap().as_deref(), Some("{\"a\":1}"));
-        for bad in ["", "!", "bm90IGpzb24=", "MQ==", "eyJh"] {
-            assert!(with(bad).is_err(), "{bad}");
-        }
-        let long = STANDARD.encode(format!("{{\"a\":\"{}\"}}", "x".repeat(3000)));
-        assert!(with(&long).is_err());
-    }
-
-    #[test]
-    fn a_trace_id_is_passed_on_or_made() {
-        let mut headers = HeaderMap::new();
-        let made = trace_id(&headers);
-        let (root, rest) = made.split_once(';').unwrap();
-        assert_eq!(
-            (root.len(), root.starts_with("Root=1-")),
-            (40, true),
-            "{made}"
-        );
-        assert!(
-            rest.starts_with("Parent=") && rest.ends_with(";Sampled=0"),
-            "{made}"
-        );
-        headers.insert(TRACE_ID, HeaderValue::from_static("Root=1-a-b"));
-        assert_eq!(trace_id(&headers), "Root=1-a-b");
     }
 }

@@ -9,7 +9,7 @@ use hyper::Response;
 use crate::answer::Body;
 use crate::call::Call;
 use crate::error::ApiError;
-use crate::{account, admin, content, function_metrics, functions, invoke, layers};
+use crate::{account, admin, content, function_metrics, functions, invoke, invoke_stream, layers};
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,7 +161,7 @@ pub(crate) static OPERATIONS: &[Route] = &[
     planned("RemoveLayerVersionPermission", "DELETE", "/2018-10-31/layers/{LayerName}/versions/{VersionNumber}/policy/{StatementId}"),
     // Invoke
     built("Invoke", "POST", "/2015-03-31/functions/{FunctionName}/invocations", |call| Box::pin(invoke::routed(call))),
-    planned("InvokeWithResponseStream", "POST", "/2021-11-15/functions/{FunctionName}/response-streaming-invocations"),
+    built("InvokeWithResponseStream", "POST", "/2021-11-15/functions/{FunctionName}/response-streaming-invocations", |call| Box::pin(invoke_stream::answer(call))),
     planned("InvokeAsync", "POST", "/2014-11-13/functions/{FunctionName}/invoke-async"),
     // Asynchronous invocation configuration
     planned("PutFunctionEventInvokeConfig", "PUT", "/2019-09-25/functions/{FunctionName}/event-invoke-config"),
@@ -248,7 +248,7 @@ mod tests {
         assert_eq!(names.len(), 91);
         let routes: HashSet<_> = operations().map(|o| (o.method, o.path)).collect();
         assert_eq!(routes.len(), 91);
-        assert_eq!(operations().filter(|operation| operation.works).count(), 15);
+        assert_eq!(operations().filter(|operation| operation.works).count(), 16);
     }
 
     #[test]

@@ -10,8 +10,9 @@ use bootlace_tasks::TaskKind;
 use bootlace_types::{Region, clock};
 use bytes::Bytes;
 use clap::Args;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -125,19 +126,43 @@ impl Client {
         body: Bytes,
     ) -> Result<Answer, Failure> {
         let request = self.request(method, path, headers, body)?;
-        let answer = tokio::time::timeout(ANSWER, self.exchange(request));
-        let answer = answer.await.map_err(|_| {
-            anyhow!(
-                "no answer from {} in {} s",
-                self.authority,
-                ANSWER.as_secs()
-            )
-        })??;
+        let answer = async { self.whole(self.exchange(request).await?).await };
+        let answer = self.in_time(answer).await?;
         // What is neither is not Bootlace's, a redirection say, and is no success either.
         if !answer.status.is_success() {
             return Err(answer.refusal());
         }
         Ok(answer)
+    }
+
+    /// The same, for an answer that is read as it comes.
+    pub(crate) async fn stream(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&'static str, String)],
+        body: Bytes,
+    ) -> Result<Incoming, Failure> {
+        let request = self.request(method, path, headers, body)?;
+        let response = self.in_time(self.exchange(request)).await?;
+        if response.status().is_success() {
+            return Ok(response.into_body());
+        }
+        Err(self.in_time(self.whole(response)).await?.refusal())
+    }
+
+    async fn in_time<T>(
+        &self,
+        answer: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let answer = tokio::time::timeout(ANSWER, answer).await;
+        answer.map_err(|_| {
+            anyhow!(
+                "no answer from {} in {} s",
+                self.authority,
+                ANSWER.as_secs()
+            )
+        })?
     }
 
     /// Sends JSON (or nothing) and reads JSON (or nothing, which is null).
@@ -216,41 +241,39 @@ impl Client {
             .context("the request cannot be written")?)
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, Failure> {
-        let lost = |error: &dyn std::fmt::Display| {
-            Failure::Unreachable(format!(
-                "no server answers at http://{}: {error}",
-                self.authority
-            ))
-        };
+    fn lost(&self, error: &dyn std::fmt::Display) -> Failure {
+        Failure::Unreachable(format!(
+            "no server answers at http://{}: {error}",
+            self.authority
+        ))
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failure> {
         let stream = tokio::time::timeout(CONNECT, TcpStream::connect(&self.authority))
             .await
-            .map_err(|error| lost(&error))?
-            .map_err(|error| lost(&error))?;
+            .map_err(|error| self.lost(&error))?
+            .map_err(|error| self.lost(&error))?;
         stream
             .set_nodelay(true)
             .context("cannot prepare the connection")?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
-            .map_err(|error| lost(&error))?;
+            .map_err(|error| self.lost(&error))?;
         bootlace_tasks::spawn(CONNECTION, async move {
             // Its error is also the request's, which tells it.
             let _ = connection.await;
         });
-        let response = sender
-            .send_request(request)
-            .await
-            .map_err(|error| lost(&error))?;
+        let response = sender.send_request(request).await;
+        response.map_err(|error| self.lost(&error))
+    }
+
+    async fn whole(&self, response: Response<Incoming>) -> Result<Answer, Failure> {
         let (parts, body) = response.into_parts();
-        let body = body
-            .collect()
-            .await
-            .map_err(|error| lost(&error))?
-            .to_bytes();
+        let body = body.collect().await.map_err(|error| self.lost(&error))?;
         Ok(Answer {
             status: parts.status,
             headers: parts.headers,
-            body,
+            body: body.to_bytes(),
         })
     }
 }

@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bootlace_invoke::StreamLimits;
 use bootlace_types::{Region, limits};
 
 pub(crate) use load::{ConfigOptions, Loaded, Origin};
@@ -85,6 +86,7 @@ pub(crate) struct Invoke {
     pub(crate) max_environments: usize,
     pub(crate) idle_timeout: Duration,
     pub(crate) init_timeout: Duration,
+    pub(crate) stream: StreamLimits,
 }
 
 impl Default for Server {
@@ -141,6 +143,7 @@ impl Default for Invoke {
             max_environments: limits::ENVIRONMENTS,
             idle_timeout: limits::IDLE_ENVIRONMENT,
             init_timeout: limits::INIT,
+            stream: StreamLimits::default(),
         }
     }
 }

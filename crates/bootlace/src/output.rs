@@ -44,6 +44,14 @@ pub(crate) fn raw(bytes: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// After data in pieces: a line end if a person is reading.
+pub(crate) fn raw_end() -> anyhow::Result<()> {
+    if io::stdout().is_terminal() {
+        data(b"\n")?;
+    }
+    Ok(())
+}
+
 /// Writes a line for people to stderr.
 pub(crate) fn note(text: impl fmt::Display) {
     let _ = writeln!(io::stderr().lock(), "{text}");

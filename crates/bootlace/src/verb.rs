@@ -6,5 +6,6 @@ pub(crate) mod doctor;
 pub(crate) mod env;
 pub(crate) mod function;
 pub(crate) mod invoke;
+mod invoke_stream;
 pub(crate) mod layer;
 pub(crate) mod serve;

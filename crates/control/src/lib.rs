@@ -31,7 +31,9 @@ pub use command::{
     UpdateFunctionConfiguration, VpcSettings,
 };
 pub use error::ControlError;
-pub use function::{FunctionDetails, FunctionView, InvokeQuery, check_invoke};
+pub use function::{
+    FunctionDetails, FunctionView, InvokeQuery, check_invoke, check_invoke_with_response_stream,
+};
 pub use layer::LayerVersionView;
 pub use plane::{BlobStream, Committed, ControlOptions, ControlPlane, Listing};
 pub use s3::S3Endpoint;

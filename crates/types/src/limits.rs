@@ -23,6 +23,9 @@ pub const STREAM_RATE_STEP: Duration = Duration::from_millis(125);
 pub const STREAM_CHUNKS: usize = 8;
 /// Size of such a piece, and of a frame to the caller, bytes; longer ones are cut. Ours.
 pub const STREAM_CHUNK_BYTES: usize = 64 * 1_024;
+/// Of an error's document a streaming caller gets so much, bytes: a frame holds 16 MiB, and JSON
+/// in JSON may be six times as long. Ours.
+pub const STREAM_ERROR_BYTES: usize = 1 << 20;
 /// A stream that breaks waits so long for the reason, the end of its process, say. Ours.
 pub const STREAM_BREAK_GRACE: Duration = Duration::from_millis(100);
 /// `ClientContext`, base64 bytes. AWS.

@@ -10,6 +10,7 @@ pub(crate) mod function_metrics;
 pub(crate) mod layer;
 pub(crate) mod object;
 pub(crate) mod settings;
+pub(crate) mod stream;
 
 use chrono::{DateTime, Utc};
 

@@ -17,4 +17,5 @@ mod invoke;
 mod layers;
 mod names;
 mod s3;
+mod streams;
 mod world;

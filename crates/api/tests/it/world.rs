@@ -87,17 +87,42 @@ impl World {
     }
 
     pub(crate) async fn with(control: ControlOptions, options: ApiOptions) -> Self {
+        Self::running(
+            Guest::echo(),
+            DispatcherOptions::default(),
+            control,
+            options,
+        )
+        .await
+    }
+
+    /// Every process of every function runs the guest.
+    pub(crate) async fn of_guest(guest: Guest, dispatcher: DispatcherOptions) -> Self {
+        Self::running(
+            guest,
+            dispatcher,
+            ControlOptions::default(),
+            ApiOptions::default(),
+        )
+        .await
+    }
+
+    async fn running(
+        guest: Guest,
+        dispatcher: DispatcherOptions,
+        control: ControlOptions,
+        options: ApiOptions,
+    ) -> Self {
         let temp = tempfile::tempdir().unwrap();
         let data_dir = DataDir::open(&temp.path().join("data")).unwrap();
         let store = Store::open(&data_dir).await.unwrap();
         let control = ControlPlane::new(store.clone(), control);
         control.recover().await.unwrap();
-        let driver = Driver::Fake(FakeDriver::new(|fake| async move {
-            ExitStatus::exited(Guest::echo().run(fake.address, fake.output).await)
+        let driver = Driver::Fake(FakeDriver::new(move |fake| {
+            let guest = guest.clone();
+            async move { ExitStatus::exited(guest.run(fake.address, fake.output).await) }
         }));
-        let dispatcher = Dispatcher::start(DispatcherOptions::default(), store, driver)
-            .await
-            .unwrap();
+        let dispatcher = Dispatcher::start(dispatcher, store, driver).await.unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (stop, stopping) = watch::channel(false);

@@ -178,6 +178,29 @@ pub(super) const KEYS: &[Key] = &[
         |c| whole(c.invoke.init_timeout.as_secs()),
     ),
     key(
+        "invoke.stream_rate_bytes_per_s",
+        "How fast a streamed answer may come after its burst, bytes a second",
+        |c, v| {
+            put(
+                &mut c.invoke.stream.rate_bytes_per_s,
+                number(v, 1, i64::MAX),
+            )
+        },
+        |c| whole(c.invoke.stream.rate_bytes_per_s),
+    ),
+    key(
+        "invoke.stream_burst_bytes",
+        "How much of a streamed answer comes as fast as it can, bytes",
+        |c, v| put(&mut c.invoke.stream.burst_bytes, number(v, 0, i64::MAX)),
+        |c| whole(c.invoke.stream.burst_bytes),
+    ),
+    key(
+        "invoke.stream_limit_bytes",
+        "How long a streamed answer may be, bytes",
+        |c, v| put(&mut c.invoke.stream.limit_bytes, number(v, 1, i64::MAX)),
+        |c| whole(c.invoke.stream.limit_bytes),
+    ),
+    key(
         "auth.mode",
         "none: requests need no signature, on loopback addresses only",
         |_, v| auth(v),

@@ -53,6 +53,7 @@ pub(super) fn dispatcher(config: &config::Invoke) -> DispatcherOptions {
         idle_timeout: config.idle_timeout,
         init_timeout: config.init_timeout,
         max_environments: config.max_environments,
+        stream: config.stream,
         ..DispatcherOptions::default()
     }
 }

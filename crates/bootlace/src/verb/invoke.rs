@@ -14,6 +14,7 @@ use crate::client::{Client, Connection, encode};
 use crate::exit::{Done, Failure};
 use crate::output::{self, Format};
 use crate::package;
+use crate::verb::invoke_stream;
 
 #[derive(Debug, Args)]
 pub(crate) struct Invoke {
@@ -36,6 +37,9 @@ pub(crate) struct Invoke {
     /// Only check that the function could be invoked
     #[arg(long)]
     dry_run: bool,
+    /// Print the response piece by piece, as the function writes it
+    #[arg(long, conflicts_with_all = ["dry_run", "output"])]
+    stream: bool,
     /// text: the response as it is; json: one document with status, response and log
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     output: Format,
@@ -86,6 +90,9 @@ impl Invoke {
             client_context: self.client_context,
             dry_run: self.dry_run,
         };
+        if self.stream {
+            return invoke_stream::run(call, &client).await;
+        }
         let outcome = call.send(&client).await?;
         match self.output {
             Format::Text => {
@@ -109,22 +116,8 @@ impl Invoke {
 
 impl Call {
     pub(crate) async fn send(self, client: &Client) -> Result<Outcome, Failure> {
-        let mut path = format!("/2015-03-31/functions/{}/invocations", encode(&self.name));
-        if let Some(qualifier) = &self.qualifier {
-            path.push_str(&format!("?Qualifier={}", encode(qualifier)));
-        }
-        let kind = if self.dry_run {
-            "DryRun"
-        } else {
-            "RequestResponse"
-        };
-        let mut headers = vec![("x-amz-invocation-type", kind.to_owned())];
-        if self.log_tail {
-            headers.push(("x-amz-log-type", "Tail".to_owned()));
-        }
-        if let Some(context) = &self.client_context {
-            headers.push(("x-amz-client-context", BASE64.encode(context)));
-        }
+        let path = self.path("2015-03-31", "invocations");
+        let headers = self.headers();
         let answer = client
             .call(Method::POST, &path, &headers, self.payload)
             .await?;
@@ -139,6 +132,32 @@ impl Call {
                 .context("the log in the answer is no base64")?,
             payload: answer.body,
         })
+    }
+}
+
+impl Call {
+    pub(super) fn path(&self, version: &str, what: &str) -> String {
+        let mut path = format!("/{version}/functions/{}/{what}", encode(&self.name));
+        if let Some(qualifier) = &self.qualifier {
+            path.push_str(&format!("?Qualifier={}", encode(qualifier)));
+        }
+        path
+    }
+
+    pub(super) fn headers(&self) -> Vec<(&'static str, String)> {
+        let kind = if self.dry_run {
+            "DryRun"
+        } else {
+            "RequestResponse"
+        };
+        let mut headers = vec![("x-amz-invocation-type", kind.to_owned())];
+        if self.log_tail {
+            headers.push(("x-amz-log-type", "Tail".to_owned()));
+        }
+        if let Some(context) = &self.client_context {
+            headers.push(("x-amz-client-context", BASE64.encode(context)));
+        }
+        headers
     }
 }
 

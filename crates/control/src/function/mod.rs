@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use bootlace_store::record::{FunctionConfig, FunctionRecord};
 use bootlace_types::{FunctionArn, Qualifier, Scope};
 
-pub use read::{InvokeQuery, check_invoke};
+pub use read::{InvokeQuery, check_invoke, check_invoke_with_response_stream};
 pub(crate) use settle::{settle_all, to_the_end};
 
 /// A version of a function as it is shown.

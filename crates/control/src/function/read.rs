@@ -3,7 +3,7 @@ use bootlace_types::{Qualifier, Scope};
 
 use super::{FunctionDetails, FunctionView};
 use crate::names::{self, Target, no_such_function};
-use crate::validation::{Given, check, table};
+use crate::validation::{Given, Member, check, table};
 use crate::{ControlError, ControlPlane, FunctionQuery};
 
 impl FunctionQuery {
@@ -90,6 +90,26 @@ pub fn check_invoke<'a>(
     scope: &Scope,
     query: InvokeQuery<'a>,
 ) -> Result<(Box<str>, Option<Qualifier>), ControlError> {
+    check_against(table::INVOKE, scope, query)
+}
+
+/// The same for InvokeWithResponseStream, which has fewer invocation types.
+///
+/// # Errors
+///
+/// See [`ControlError`].
+pub fn check_invoke_with_response_stream<'a>(
+    scope: &Scope,
+    query: InvokeQuery<'a>,
+) -> Result<(Box<str>, Option<Qualifier>), ControlError> {
+    check_against(table::INVOKE_WITH_RESPONSE_STREAM, scope, query)
+}
+
+fn check_against<'a>(
+    members: &'static [Member],
+    scope: &Scope,
+    query: InvokeQuery<'a>,
+) -> Result<(Box<str>, Option<Qualifier>), ControlError> {
     let text = |given: Option<&'a str>| given.map_or(Given::Absent, Given::Text);
     let given = |path| match path {
         "functionName" => Given::Text(query.function_name),
@@ -98,7 +118,7 @@ pub fn check_invoke<'a>(
         "logType" => text(query.log_type),
         _ => Given::Absent,
     };
-    check(&[table::INVOKE], given)?;
+    check(&[members], given)?;
     let target = names::function(
         scope,
         "InvokeFunction",

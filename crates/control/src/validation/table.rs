@@ -210,6 +210,16 @@ pub(crate) static INVOKE: &[Member] = &[
     member("logType", &Shape::Enum(&["None", "Tail"])),
 ];
 
+pub(crate) static INVOKE_WITH_RESPONSE_STREAM: &[Member] = &[
+    required("functionName", &NAMESPACED_FUNCTION_NAME),
+    member("qualifier", &QUALIFIER),
+    member(
+        "invocationType",
+        &Shape::Enum(&["RequestResponse", "DryRun"]),
+    ),
+    member("logType", &Shape::Enum(&["None", "Tail"])),
+];
+
 pub(crate) static LIST_FUNCTIONS: &[Member] = &[
     member("masterRegion", &text(1, 50, &pattern::MASTER_REGION)),
     member("functionVersion", &Shape::Enum(&["ALL"])),
