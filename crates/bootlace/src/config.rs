@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bootlace_invoke::StreamLimits;
+use bootlace_store::logs::{Fsync, LogOptions};
 use bootlace_types::{Region, limits};
 
 pub(crate) use load::{ConfigOptions, Loaded, Origin};
@@ -24,6 +25,7 @@ pub(crate) struct Config {
     pub(crate) store: Store,
     pub(crate) sandbox: Sandbox,
     pub(crate) invoke: Invoke,
+    pub(crate) logs: Logs,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -89,6 +91,17 @@ pub(crate) struct Invoke {
     pub(crate) stream: StreamLimits,
 }
 
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Logs {
+    /// All logs together, bytes.
+    pub(crate) max_bytes: u64,
+    /// Of groups that say nothing else; 0: no limit of age.
+    pub(crate) retention_days: u32,
+    /// Lines wait so long for others before they are written.
+    pub(crate) flush: Duration,
+    pub(crate) fsync: Fsync,
+}
+
 impl Default for Server {
     fn default() -> Self {
         Self {
@@ -144,6 +157,18 @@ impl Default for Invoke {
             idle_timeout: limits::IDLE_ENVIRONMENT,
             init_timeout: limits::INIT,
             stream: StreamLimits::default(),
+        }
+    }
+}
+
+impl Default for Logs {
+    fn default() -> Self {
+        let options = LogOptions::default();
+        Self {
+            max_bytes: options.max_bytes,
+            retention_days: options.retention_days.unwrap_or(0),
+            flush: options.flush,
+            fsync: options.fsync,
         }
     }
 }

@@ -75,7 +75,7 @@ impl Server {
             tracing::warn!("functions are NOT isolated: they can do whatever this user can do");
         }
         let metrics = Metrics::start()?;
-        let store = Store::open(&data_dir)
+        let store = Store::open(&data_dir, options::logs(&config.logs))
             .await
             .context("cannot open the store")?;
         let control = ControlPlane::new(store.clone(), options::control(&config));

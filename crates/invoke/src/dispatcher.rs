@@ -7,6 +7,7 @@ use std::time::Duration;
 use bootlace_environment::{
     Driver, EnvironmentInfo, Failure, LogSink, Outcome, Registry, ResponseMode, StreamLimits,
 };
+use bootlace_store::logs::LogStore;
 use bootlace_store::{Rev, Store};
 use bootlace_tasks::TaskKind;
 use bootlace_types::{FunctionArn, Qualifier, RequestId, Scope, clock, limits};
@@ -15,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::catalog::{self, Catalog, Function, Readiness};
 use crate::fleet::Fleets;
+use crate::logs;
 use crate::meeting::{Answer, Guarded, Unserved, begin};
 use crate::metrics_names::{self, Metrics};
 use crate::observation::Observation;
@@ -49,7 +51,7 @@ pub struct DispatcherOptions {
     pub settle_wait: Duration,
     /// Connections to the Runtime API that sandboxes may have together, beyond each one's share.
     pub spare_guest_connections: usize,
-    /// Who gets the functions' logs.
+    /// Who gets the functions' logs instead of the log store.
     pub logs: LogSink,
     /// What bounds streamed answers.
     pub stream: StreamLimits,
@@ -82,6 +84,7 @@ pub struct Dispatcher {
     catalog: Arc<Catalog>,
     registry: Arc<Registry>,
     fleets: Arc<Fleets>,
+    logs: LogStore,
     draining: AtomicBool,
     tasks: Mutex<Vec<JoinHandle<Option<()>>>>,
 }
@@ -108,7 +111,7 @@ impl Dispatcher {
             metrics: metrics.clone(),
             init_limit: options.init_timeout,
             settle_wait: options.settle_wait,
-            sink: options.logs,
+            sink: logs::sink(options.logs, &store.logs),
             stream_limits: options.stream,
             room: Arc::new(Semaphore::new(options.max_environments)),
             creating: Arc::new(Semaphore::new(options.max_creating.max(1))),
@@ -119,6 +122,7 @@ impl Dispatcher {
             Arc::clone(&fleets),
         ));
         let from = catalog.load(&store).await?;
+        let logs = store.logs.clone();
         let follow = Arc::clone(&catalog).follow(store, from);
         let sample = sample(
             Arc::clone(&registry),
@@ -134,6 +138,7 @@ impl Dispatcher {
             catalog,
             registry,
             fleets,
+            logs,
             draining: AtomicBool::new(false),
             tasks: Mutex::new(tasks),
         }))
@@ -252,6 +257,12 @@ impl Dispatcher {
     ) -> Option<MetricsSeries> {
         let function = self.catalog.find(scope, name)?;
         Some(function.recorder.read(query))
+    }
+
+    /// What functions logged, and what clients did.
+    #[must_use]
+    pub fn logs(&self) -> &LogStore {
+        &self.logs
     }
 
     /// All environments of the server, oldest first.

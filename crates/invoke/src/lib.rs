@@ -8,6 +8,7 @@ mod catalog;
 mod concurrency;
 mod dispatcher;
 mod fleet;
+pub mod logs;
 mod meeting;
 pub mod metrics_names;
 mod observation;

@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
+use bootlace_store::logs::LogOptions;
 use bootlace_store::{DataDir, Key, NewEvent, Outcome, Store, Txn};
 use bytes::Bytes;
 
@@ -29,7 +30,7 @@ async fn main() {
 
     let started = Instant::now();
     let data_dir = DataDir::open(&temp.path().join("data")).unwrap();
-    let store = Store::open(&data_dir).await.unwrap();
+    let store = Store::open(&data_dir, LogOptions::default()).await.unwrap();
     println!(
         "{:<44} {:>10.1} ms",
         "open, new",
@@ -106,7 +107,7 @@ async fn main() {
     drop(data_dir);
     let started = Instant::now();
     let data_dir = DataDir::open(&temp.path().join("data")).unwrap();
-    let store = Store::open(&data_dir).await.unwrap();
+    let store = Store::open(&data_dir, LogOptions::default()).await.unwrap();
     println!(
         "{:<44} {:>10.1} ms",
         "open, with what is left",

@@ -15,6 +15,7 @@ mod data_dir;
 mod files;
 mod gc;
 mod kv;
+pub mod logs;
 mod memory;
 mod queue;
 mod sql;

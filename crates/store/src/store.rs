@@ -9,6 +9,7 @@ use tokio::task::spawn_blocking;
 use crate::archive::{self, IngestError};
 use crate::blobs::sha256;
 use crate::data_dir::Lock;
+use crate::logs::{LogOptions, LogStore};
 use crate::record::CodeRef;
 use crate::{
     AnyStore, BlobStore, DataDir, MemStore, Rev, SqlStore, StoreClock, StoreError, TreeCache, files,
@@ -20,18 +21,23 @@ pub struct Store {
     pub kv: AnyStore,
     pub blobs: BlobStore,
     pub trees: TreeCache,
+    pub logs: LogStore,
     ingests: Arc<Semaphore>,
     /// The data directory stays ours for as long as anything may write to it.
     _lock: Option<Arc<Lock>>,
 }
 
 impl Store {
-    /// Opens the embedded store of a data directory: `bootlace.db`, `blobs/` and `trees/`.
+    /// Opens the embedded store of a data directory: `bootlace.db`, `blobs/`, `trees/` and `logs/`.
     ///
     /// # Errors
     ///
-    /// The database cannot be opened, or a later Bootlace has written it.
-    pub async fn open(data_dir: &DataDir) -> Result<Self, StoreError> {
+    /// The database cannot be opened, or a later Bootlace has written it; or the logs cannot be.
+    pub async fn open(data_dir: &DataDir, logs: LogOptions) -> Result<Self, StoreError> {
+        let log_dir = data_dir.path().join("logs");
+        let open_logs = move || LogStore::open(&log_dir, logs, StoreClock::wall());
+        let logs = spawn_blocking(open_logs).await;
+        let logs = logs.map_err(|error| StoreError::new("opening the logs", error))??;
         let path = data_dir.path().to_path_buf();
         let open = move || -> Result<SqlStore, StoreError> {
             let database = path.join("bootlace.db");
@@ -49,6 +55,7 @@ impl Store {
             kv: AnyStore::Sql(kv),
             blobs,
             trees,
+            logs,
             ingests: Arc::new(Semaphore::new(limits::INGESTS)),
             _lock: Some(data_dir.lock()),
         })
@@ -64,6 +71,7 @@ impl Store {
             kv,
             blobs,
             trees,
+            logs: LogStore::memory(LogOptions::default(), StoreClock::wall()),
             ingests: Arc::new(Semaphore::new(limits::INGESTS)),
             _lock: None,
         }
@@ -71,15 +79,18 @@ impl Store {
 
     /// Finishes what was begun and closes the database, for every clone.
     pub async fn close(self) {
+        self.logs.close().await;
         self.kv.close().await;
     }
 
-    /// Deletes every document and event. Blobs and trees stay until garbage is collected.
+    /// Deletes every document, event and log. Blobs and trees stay until garbage is collected.
     ///
     /// # Errors
     ///
     /// The store failed.
     pub async fn reset(&self) -> Result<Rev, StoreError> {
+        let cleared = self.logs.clear().await;
+        cleared.map_err(|error| StoreError::new("deleting the logs", error))?;
         self.kv.clear().await
     }
 

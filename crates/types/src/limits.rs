@@ -104,6 +104,40 @@ pub const UNRESERVED_CONCURRENCY_MIN: u32 = 100;
 pub const LOG_TAIL_BYTES: usize = 4_096;
 /// Longest log line kept whole, bytes; longer ones are split. AWS CloudWatch: 256 KiB an event.
 pub const LOG_LINE_BYTES: usize = 256 * 1_024;
+/// One event of the log store, bytes. AWS CloudWatch: 1 MB.
+pub const LOG_EVENT_BYTES: usize = 1 << 20;
+/// Lines that wait for the log store's writer, bytes; more are counted and dropped. Ours.
+pub const LOG_QUEUE_BYTES: usize = 8 << 20;
+/// Lines wait so long for others to be written with them, at most and unless configured. Ours.
+pub const LOG_FLUSH: Duration = Duration::from_millis(50);
+/// The longest they may be configured to wait. Ours.
+pub const LOG_FLUSH_MAX: Duration = Duration::from_millis(100);
+/// How often logs are made to survive a loss of power, where that is not done at each write. Ours.
+pub const LOG_FSYNC: Duration = Duration::from_secs(1);
+/// All logs together, bytes, unless configured; the oldest go first. Ours.
+pub const LOG_STORE_BYTES: u64 = 1 << 30;
+/// One file of the log store, bytes; fewer where all logs may have less than eight of them. Ours.
+pub const LOG_SEGMENT_BYTES: u64 = 16 << 20;
+/// A file of the log store is begun anew after this, so that its age is known. Ours.
+pub const LOG_SEGMENT_AGE: Duration = Duration::from_secs(86_400);
+/// How often the log store looks for what is too old. Ours.
+pub const LOG_SWEEP: Duration = Duration::from_secs(60);
+/// What is read of a log file at once, bytes; its place and time are in memory. Ours.
+pub const LOG_BLOCK_BYTES: usize = 64 * 1_024;
+/// Log groups of all accounts, count. Ours.
+pub const LOG_GROUPS: usize = 20_000;
+/// Log streams of all groups, count; the oldest make room for those of new environments. Ours.
+pub const LOG_STREAMS: usize = 100_000;
+/// Streams whose lost lines are remembered while the disk takes none, count. Ours.
+pub const LOG_LOST_STREAMS: usize = 1_000;
+/// Log events on one page, count. AWS.
+pub const LOG_PAGE_EVENTS: usize = 10_000;
+/// Messages on one page, bytes; at least one is always given. AWS: 1 MB.
+pub const LOG_PAGE_BYTES: usize = 1 << 20;
+/// Logs read for one page, bytes: what is not found by then is on the next page. Ours.
+pub const LOG_SCAN_BYTES: usize = 64 << 20;
+/// Readers of logs at once, count; others wait. Ours.
+pub const LOG_SCANS: usize = 4;
 /// How long a presigned download address lives. AWS: 10 minutes.
 pub const DOWNLOAD: Duration = Duration::from_secs(600);
 

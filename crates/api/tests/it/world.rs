@@ -9,6 +9,7 @@ use bootlace_api::{Api, ApiOptions};
 use bootlace_control::{ControlOptions, ControlPlane};
 use bootlace_invoke::{Dispatcher, DispatcherOptions};
 use bootlace_sandbox::{Driver, ExitStatus, FakeDriver};
+use bootlace_store::logs::LogOptions;
 use bootlace_store::{DataDir, Store};
 use bootlace_testkit::guest::Guest;
 use bytes::Bytes;
@@ -115,7 +116,7 @@ impl World {
     ) -> Self {
         let temp = tempfile::tempdir().unwrap();
         let data_dir = DataDir::open(&temp.path().join("data")).unwrap();
-        let store = Store::open(&data_dir).await.unwrap();
+        let store = Store::open(&data_dir, LogOptions::default()).await.unwrap();
         let control = ControlPlane::new(store.clone(), control);
         control.recover().await.unwrap();
         let driver = Driver::Fake(FakeDriver::new(move |fake| {

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bootlace_store::logs::Fsync;
+use bootlace_types::limits;
 use toml::Value;
 
 use super::{Config, Isolation};
@@ -31,10 +33,6 @@ pub(super) const NOT_YET: &[(&str, &str)] = &[
     (
         "server.function_url_domain",
         "function URLs are not built yet",
-    ),
-    (
-        "logs",
-        "the log store is not built yet; a log comes with the answer of an invocation (LogType=Tail)",
     ),
     (
         "egress",
@@ -201,6 +199,30 @@ pub(super) const KEYS: &[Key] = &[
         |c| whole(c.invoke.stream.limit_bytes),
     ),
     key(
+        "logs.max_bytes",
+        "All logs together, bytes; the oldest go first",
+        |c, v| put(&mut c.logs.max_bytes, number(v, 1 << 20, i64::MAX)),
+        |c| whole(c.logs.max_bytes),
+    ),
+    key(
+        "logs.retention_days",
+        "How long logs of groups are kept that say nothing else, days; 0: until there are too many",
+        |c, v| put(&mut c.logs.retention_days, number(v, 0, 36_500)),
+        |c| whole(c.logs.retention_days),
+    ),
+    key(
+        "logs.flush_ms",
+        "How long lines wait for others before they are written, milliseconds",
+        |c, v| put(&mut c.logs.flush, flush(v)),
+        |c| whole(c.logs.flush.as_millis()),
+    ),
+    key(
+        "logs.fsync",
+        "When logs are made to survive a loss of power: never, interval (every second), always",
+        |c, v| put(&mut c.logs.fsync, fsync(v)),
+        |c| shown(fsync_name(c.logs.fsync)),
+    ),
+    key(
         "auth.mode",
         "none: requests need no signature, on loopback addresses only",
         |_, v| auth(v),
@@ -305,6 +327,12 @@ fn seconds(value: &Value) -> Result<Duration, String> {
     Ok(Duration::from_secs(number(value, 0, 86_400)?))
 }
 
+fn flush(value: &Value) -> Result<Duration, String> {
+    let most = limits::LOG_FLUSH_MAX.as_millis();
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    Ok(Duration::from_millis(number(value, 1, most)?))
+}
+
 fn list(value: &Value) -> Result<Vec<String>, String> {
     let items = value.as_array();
     let items =
@@ -342,6 +370,23 @@ fn isolation(value: &Value) -> Result<Isolation, String> {
         "namespaces" => Ok(Isolation::Namespaces),
         "local" => Ok(Isolation::Local),
         other => Err(format!("{other:?} is none of auto, namespaces, local")),
+    }
+}
+
+fn fsync(value: &Value) -> Result<Fsync, String> {
+    match text(value)? {
+        "never" => Ok(Fsync::Never),
+        "interval" => Ok(Fsync::Interval),
+        "always" => Ok(Fsync::Always),
+        other => Err(format!("{other:?} is none of never, interval, always")),
+    }
+}
+
+fn fsync_name(fsync: Fsync) -> &'static str {
+    match fsync {
+        Fsync::Never => "never",
+        Fsync::Interval => "interval",
+        Fsync::Always => "always",
     }
 }
 

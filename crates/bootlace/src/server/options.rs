@@ -5,6 +5,7 @@ use bootlace_control::{ControlOptions, S3Endpoint};
 use bootlace_invoke::DispatcherOptions;
 use bootlace_sandbox::{Driver, Isolation, LinuxOptions, PoolOptions, SpawnerCommand};
 use bootlace_store::DataDir;
+use bootlace_store::logs::LogOptions;
 
 use crate::config::{self, Config};
 use crate::telemetry::Metrics;
@@ -55,6 +56,15 @@ pub(super) fn dispatcher(config: &config::Invoke) -> DispatcherOptions {
         max_environments: config.max_environments,
         stream: config.stream,
         ..DispatcherOptions::default()
+    }
+}
+
+pub(super) fn logs(config: &config::Logs) -> LogOptions {
+    LogOptions {
+        flush: config.flush,
+        fsync: config.fsync,
+        max_bytes: config.max_bytes,
+        retention_days: (config.retention_days > 0).then_some(config.retention_days),
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
+use bootlace_invoke::logs::{Direction, LogQuery, Which};
 use bootlace_invoke::{DispatcherOptions, LogEvent, LogOrigin, LogSink};
 use bootlace_testkit::guest::{Action, Body, Guest};
+use bootlace_types::Scope;
 
 use crate::world::World;
 
@@ -158,4 +160,46 @@ async fn every_line_reaches_the_sink_in_order() {
         (0..5).map(platform).collect::<Vec<_>>(),
         [false, true, false, true, true]
     );
+}
+
+#[tokio::test]
+async fn the_store_has_the_lines_under_their_group_and_stream() {
+    let guest = Guest::new(vec![Action::Loop(vec![
+        Action::Next,
+        Action::Print(Body::Text("in it\n")),
+        Action::Respond(Body::Echo),
+    ])]);
+    let world = World::new(guest).await;
+    world.put("f", &world.record()).await;
+    world.invoke("f", "1").await.expect("an answer");
+    let query = LogQuery {
+        scope: Scope::default(),
+        group: "/aws/lambda/f".to_owned(),
+        streams: Which::All,
+        from_ms: 0,
+        before_ms: u64::MAX,
+        after: None,
+        direction: Direction::Forward,
+        limit: 100,
+        matches: None,
+    };
+    let logs = world.dispatcher.logs();
+    let mut written = logs.written();
+    let events = loop {
+        let page = logs.read(query.clone()).await;
+        let events = page.map(|page| page.events).unwrap_or_default();
+        if events
+            .iter()
+            .any(|event| event.message.starts_with(b"REPORT "))
+        {
+            break events;
+        }
+        written.changed().await.expect("a writer");
+    };
+    let text = |index: usize| String::from_utf8_lossy(&events[index].message).into_owned();
+    assert!(text(0).starts_with("START RequestId: "), "{events:?}");
+    assert_eq!(text(1), "in it\n");
+    assert!(text(2).starts_with("END RequestId: ") && text(3).ends_with('\n'));
+    assert_eq!(events.len(), 4);
+    assert!(events[0].stream.contains("/[$LATEST]"), "{events:?}");
 }

@@ -14,6 +14,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::support::{file, zip};
+use bootlace_store::logs::LogOptions;
 use bootlace_store::{
     DataDir, Expect, Key, LeaseToken, NewEvent, Outcome, Store, Txn, blob_file, sha256,
 };
@@ -117,7 +118,9 @@ async fn check(directory: &Path, acknowledged: &mut Acknowledged) {
             .count(),
         0
     );
-    let store = Store::open(&data_dir).await.expect("opening is clean");
+    let store = Store::open(&data_dir, LogOptions::default())
+        .await
+        .expect("opening is clean");
     for (name, number) in &mut acknowledged.documents {
         let entry = store
             .kv
@@ -194,7 +197,7 @@ async fn the_writer_that_is_killed() {
         return;
     };
     let data_dir = DataDir::open(Path::new(&directory)).unwrap();
-    let store = Store::open(&data_dir).await.unwrap();
+    let store = Store::open(&data_dir, LogOptions::default()).await.unwrap();
     say("ready");
     let mut tasks = tokio::task::JoinSet::new();
     for writer in 0..4 {

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::support::{EXECUTABLE, entry, file, link, zip};
+use bootlace_store::logs::LogOptions;
 use bootlace_store::{AnyStore, BlobStore, DataDir, Key, Store, Txn, blob_file, sha256};
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
@@ -17,7 +18,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 
 async fn open(path: &Path) -> (DataDir, Store) {
     let data_dir = DataDir::open(path).unwrap();
-    let store = Store::open(&data_dir).await.unwrap();
+    let store = Store::open(&data_dir, LogOptions::default()).await.unwrap();
     (data_dir, store)
 }
 

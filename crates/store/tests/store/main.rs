@@ -10,5 +10,6 @@ mod archive;
 mod conformance;
 mod crash;
 mod data;
+mod logs;
 mod suite;
 mod support;
