@@ -15,9 +15,12 @@ use std::path::Path;
 
 use bootlace_sandbox::{
     Driver, End, ExitStatus, FakeDriver, Isolation, LinuxOptions, LocalDriver, LocalOptions,
-    SpawnError, probe,
+    SandboxError, SpawnError, probe,
 };
-use sandbox_common::{bash, finish, output_of, program, require_root, spec, unique_instance};
+use sandbox_common::{
+    PATIENCE, Tail, ask, bash, finish, output_of, program, require_root, serving, spec,
+    unique_instance,
+};
 use tokio::io::AsyncWriteExt;
 
 fn local(dir: &Path) -> Driver {
@@ -210,4 +213,92 @@ fn without_root_the_answer_names_the_remedy() {
         "{text}"
     );
     assert!(text.contains("sudo bootlace serve"), "{text}");
+}
+
+#[tokio::test]
+async fn local_signals_kills_and_connects_but_cannot_freeze() {
+    let dir = tempfile::tempdir().unwrap();
+    let driver = local(dir.path());
+    let sandbox = driver.create(spec(&[])).await.unwrap();
+    assert!(!sandbox.can_freeze());
+    let refused = sandbox.freeze().unwrap_err();
+    assert!(refused.to_string().contains("--isolation"), "{refused}");
+    sandbox.thaw().unwrap();
+    let mut process = sandbox
+        .spawn(bash(
+            "trap 'exit 5' TERM; echo ready; while :; do read -t 1 < /dev/zero; done",
+        ))
+        .await
+        .unwrap();
+    let mut tail = Tail::new(process.output);
+    assert_eq!(tail.line().await, "ready");
+    process.signals.terminate();
+    let status = tokio::time::timeout(PATIENCE, process.exit.wait()).await;
+    assert_eq!(status.unwrap(), ExitStatus::exited(5));
+    process.signals.kill();
+
+    let port = {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        free.local_addr().unwrap().port()
+    };
+    let mut first = serving(&sandbox, port, "local").await;
+    assert_eq!(
+        ask(&sandbox.connector(), port).await.unwrap(),
+        "local:hello"
+    );
+    first.signals.kill();
+    let status = tokio::time::timeout(PATIENCE, first.exit.wait()).await;
+    assert_eq!(status.unwrap().end, End::Signaled(libc::SIGKILL));
+    let second = sandbox.spawn(bash("sleep 600 & sleep 600")).await.unwrap();
+    sandbox.kill_all().await.unwrap();
+    assert_eq!(finish(second).await.0.end, End::Signaled(libc::SIGKILL));
+    assert_eq!(output_of(&sandbox, "echo again").await, "again\n");
+    driver.shutdown().await;
+}
+
+#[tokio::test]
+async fn fake_tells_its_script_what_is_done_to_it() {
+    let (seen, mut guests) = tokio::sync::mpsc::channel(8);
+    let driver = Driver::Fake(FakeDriver::new(
+        move |mut guest: bootlace_sandbox::FakeGuest| {
+            let seen = seen.clone();
+            async move {
+                seen.send(guest.frozen.clone()).await.unwrap();
+                let asked = guest.terminated.wait_for(|asked| *asked).await;
+                assert!(asked.is_ok());
+                ExitStatus::exited(5)
+            }
+        },
+    ));
+    let sandbox = driver.create(spec(&[])).await.unwrap();
+    assert!(sandbox.can_freeze());
+    let mut first = sandbox.spawn(program("/x", &[])).await.unwrap();
+    let mut second = sandbox.spawn(program("/x", &[])).await.unwrap();
+    let frozen = guests.recv().await.unwrap();
+    sandbox.freeze().unwrap();
+    assert!(*frozen.borrow());
+    let refused = sandbox.spawn(program("/x", &[])).await.unwrap_err();
+    assert!(matches!(refused, SpawnError::Sandbox(SandboxError::Frozen)));
+    sandbox.thaw().unwrap();
+    assert!(!*frozen.borrow());
+    first.signals.terminate();
+    assert_eq!(first.exit.wait().await, ExitStatus::exited(5));
+    second.signals.kill();
+    let killed = ExitStatus::signaled(libc::SIGKILL);
+    assert_eq!(second.exit.wait().await, killed);
+    let third = sandbox.spawn(program("/x", &[])).await.unwrap();
+    sandbox.freeze().unwrap();
+    sandbox.kill_all().await.unwrap();
+    assert_eq!(third.exit.now(), Some(killed));
+    assert!(!*frozen.borrow());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (connected, accepted) = tokio::join!(
+        async { sandbox.connector().connect(port).await },
+        listener.accept()
+    );
+    assert_eq!(
+        connected.unwrap().local_addr().unwrap(),
+        accepted.unwrap().1
+    );
 }

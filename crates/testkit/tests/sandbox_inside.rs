@@ -12,7 +12,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 
 use bootlace_sandbox::{End, ExitStatus, Sandbox};
-use sandbox_common::{Host, finish, output_of, program};
+use sandbox_common::{Host, bash, finish, output_of, program};
 use serde_json::Value;
 
 async fn prober(host: &Host) -> Sandbox {
@@ -333,5 +333,26 @@ async fn files_in_tmp_do_not_count_as_memory_in_use() {
     output_of(&sandbox, "head -c 40000000 /dev/zero > /tmp/large").await;
     let after = sandbox.stats().unwrap().memory_bytes;
     assert!(after < before + (8 << 20), "{before} then {after}");
+    host.driver.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_full_tmp_leaves_the_memory_to_the_code() {
+    let host = Host::start();
+    let sandbox = host.empty().await;
+    let full = "head -c 100M /dev/zero > /tmp/large; stat -c %s /tmp/large";
+    let full = output_of(&sandbox, &format!("({full}) 2>&1")).await;
+    assert!(full.contains("No space left on device"), "{full}");
+    assert!(full.ends_with(&format!("{}\n", 64 << 20)), "{full}");
+    // Of 256 MiB it takes nearly all, in one process, and keeps it until the end.
+    let bytes = 240 << 20;
+    let script = format!("head -c {bytes} /dev/zero | tail -c {bytes} | wc -c");
+    assert_eq!(output_of(&sandbox, &script).await, format!("{bytes}\n"));
+    // What is held by open files that were removed counts as `/tmp`, too.
+    let script = "exec 3>/tmp/gone; rm /tmp/*; head -c 100M /dev/zero >&3; ls -A /tmp";
+    let process = sandbox.spawn(bash(script)).await.unwrap();
+    let (status, said) = finish(process).await;
+    assert_eq!(status, ExitStatus::exited(0), "{said}");
+    assert!(said.contains("No space left on device"), "{said}");
     host.driver.shutdown().await;
 }

@@ -17,11 +17,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use bootlace_sandbox::{End, ExitStatus, LinuxDriver, LinuxOptions, SandboxError};
+use bootlace_sandbox::{
+    End, ExitStatus, LinuxDriver, LinuxOptions, Process, Sandbox, SandboxError,
+};
 use bootlace_types::clock;
 use sandbox_common::{
-    Host, PATIENCE, bash, cgroups, finish, output_of, program, require_root, spawner,
-    unique_instance,
+    Host, PATIENCE, Tail, bash, cgroups, eventually, finish, frozen, group, output_of, program,
+    require_root, spawner, unique_instance,
 };
 
 /// Everything countable that a spawner has.
@@ -86,15 +88,6 @@ async fn settle(spawner: u32) -> Count {
     }
 }
 
-/// Waits until something holds, because the kernel tidies up in its own time.
-async fn eventually(what: &str, holds: impl Fn() -> bool) {
-    let begin = clock::now();
-    while !holds() {
-        assert!(begin.elapsed() < PATIENCE, "never: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
 fn alive(pid: u32) -> bool {
     // A zombie waits for its parent, but has nothing any more.
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
@@ -142,6 +135,15 @@ async fn two_hundred_sandboxes_leave_nothing() {
 
 #[tokio::test]
 async fn a_killed_server_takes_everything_with_it() {
+    kill_a_server(&[]).await;
+}
+
+#[tokio::test]
+async fn a_killed_server_takes_what_is_frozen_with_it() {
+    kill_a_server(&["frozen"]).await;
+}
+
+async fn kill_a_server(arguments: &[&str]) {
     require_root();
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("trees")).unwrap();
@@ -150,6 +152,7 @@ async fn a_killed_server_takes_everything_with_it() {
         .args([&spawner().exe.display().to_string(), &instance])
         .arg(dir.path())
         .arg("5")
+        .args(arguments)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -203,14 +206,7 @@ async fn a_killed_spawner_is_reported_and_replaced() {
     })
     .await;
 
-    let begin = clock::now();
-    let again = loop {
-        match host.driver.create(sandbox_common::spec(&[])).await {
-            Ok(sandbox) => break sandbox,
-            Err(error) => assert!(begin.elapsed() < PATIENCE, "{error}"),
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
+    let again = host.again().await;
     assert_ne!(host.linux.spawner_pid(), old);
     assert!(host.driver.ready());
     assert_eq!(output_of(&again, "echo again").await, "again\n");
@@ -218,8 +214,88 @@ async fn a_killed_spawner_is_reported_and_replaced() {
     assert_eq!(cgroups(&host.instance), Vec::<PathBuf>::new());
 }
 
+/// A process that left its session, and one that waits for it, both frozen.
+async fn frozen_daemon(host: &Host) -> (Sandbox, Process, u32) {
+    let sandbox = host.empty().await;
+    let uid = "read a b c < /proc/self/uid_map; echo $b";
+    let uid = output_of(&sandbox, uid).await.trim().parse().unwrap();
+    let script = "(setsid sleep 600 &); echo away; sleep 600";
+    let process = sandbox.spawn(bash(script)).await.unwrap();
+    let output = process.output.try_clone().unwrap();
+    assert_eq!(Tail::new(output).line().await, "away");
+    sandbox.freeze().unwrap();
+    let group = group(host, "unified");
+    eventually("all are frozen", || frozen(&group)).await;
+    (sandbox, process, uid)
+}
+
+#[tokio::test]
+async fn a_frozen_sandbox_ends_like_any_other() {
+    let host = Host::start();
+    for dropped in [false, true] {
+        let (sandbox, process, uid) = frozen_daemon(&host).await;
+        if dropped {
+            drop(sandbox);
+        } else {
+            sandbox.destroy().await.unwrap();
+            assert_eq!(processes(|owner, _| owner == uid), Vec::<String>::new());
+        }
+        assert_eq!(finish(process).await.0.end, End::Signaled(libc::SIGKILL));
+        let left = || processes(|owner, _| owner == uid).is_empty();
+        eventually("no process is left", left).await;
+    }
+    let (_sandbox, process, uid) = frozen_daemon(&host).await;
+    host.driver.shutdown().await;
+    assert_ne!(finish(process).await.0.end, End::Exited(0));
+    assert_eq!(processes(|owner, _| owner == uid), Vec::<String>::new());
+    assert_eq!(cgroups(&host.instance), Vec::<PathBuf>::new());
+}
+
+#[tokio::test]
+async fn a_spawner_killed_while_code_is_frozen_leaves_nothing_frozen() {
+    let host = Host::start();
+    let (sandbox, process, uid) = frozen_daemon(&host).await;
+    let frozen_group = group(&host, "unified");
+    let spawner = i32::try_from(host.linux.spawner_pid()).unwrap();
+    let spawner = rustix::process::Pid::from_raw(spawner).unwrap();
+    rustix::process::kill_process(spawner, rustix::process::Signal::KILL).unwrap();
+    assert_eq!(finish(process).await.0.end, End::Lost);
+    assert!(matches!(sandbox.freeze(), Err(SandboxError::SpawnerGone)));
+    assert!(matches!(sandbox.thaw(), Err(SandboxError::SpawnerGone)));
+    assert!(matches!(
+        sandbox.kill_all().await,
+        Err(SandboxError::SpawnerGone)
+    ));
+    let left = || {
+        processes(|owner, _| owner == uid)
+            .iter()
+            .all(|p| p.contains("(zombie)"))
+    };
+    eventually("no process is left", left).await;
+
+    let again = host.again().await;
+    assert_eq!(output_of(&again, "echo again").await, "again\n");
+    assert!(!frozen_group.exists(), "the next spawner removes it");
+    // The old sandbox is not mistaken for the new one.
+    assert!(matches!(sandbox.thaw(), Err(SandboxError::SpawnerGone)));
+    let connector = sandbox.connector();
+    assert!(connector.connect(9001).await.is_err());
+    drop(sandbox);
+    assert_eq!(output_of(&again, "echo again").await, "again\n");
+    host.driver.shutdown().await;
+}
+
 #[tokio::test]
 async fn leftovers_of_an_earlier_life_are_swept() {
+    sweep_leftovers(false).await;
+}
+
+#[tokio::test]
+async fn frozen_leftovers_of_an_earlier_life_are_swept() {
+    sweep_leftovers(true).await;
+}
+
+async fn sweep_leftovers(freeze: bool) {
     let host = Host::start();
     host.driver.shutdown().await;
     // As a life leaves it whose spawner was killed, too: cgroups, and a process in them. The name is
@@ -241,6 +317,16 @@ async fn leftovers_of_an_earlier_life_are_swept() {
             .join(LEFT);
         fs::create_dir_all(&group).unwrap();
         fs::write(group.join("cgroup.procs"), left.id().to_string()).unwrap();
+    }
+    let left_in = |place: &str| {
+        let all = cgroups(&host.instance).into_iter();
+        let mut here = all.filter(|dir| dir.components().any(|part| part.as_os_str() == place));
+        here.next().unwrap().join(LEFT)
+    };
+    if freeze {
+        let group = left_in("unified");
+        fs::write(group.join("cgroup.freeze"), "1").unwrap();
+        eventually("it is frozen", || frozen(&group)).await;
     }
     assert!(!cgroups(&host.instance).is_empty());
     let options = LinuxOptions::new(

@@ -124,6 +124,11 @@ async fn what_scripts_expect_is_there() {
             "date +%Z; ulimit -n; ulimit -c; umask",
             "UTC\n1024\n0\n0022\n",
         ),
+        // Open files also at most, processes as many as the sandbox may have, locked memory, stack.
+        (
+            "ulimit -Hn; ulimit -u; ulimit -Hu; ulimit -l; ulimit -s; pwd; test -e /dev/shm || echo none",
+            "1024\n64\n64\n64\n8192\n/var/task\nnone\n",
+        ),
         (
             "echo out > /dev/stdout; echo err > /dev/stderr",
             "out\nerr\n",

@@ -148,24 +148,31 @@ impl LinuxSandbox {
         })
     }
 
+    fn spawner_lives(&self) -> Result<(), SandboxError> {
+        if self.link.alive() {
+            Ok(())
+        } else {
+            Err(SandboxError::SpawnerGone)
+        }
+    }
+
     pub(crate) fn can_freeze(&self) -> bool {
         self.cgroup.v2.is_some()
     }
 
     pub(crate) fn freeze(&self) -> Result<(), SandboxError> {
+        self.spawner_lives()?;
         self.pace.freeze(|| self.write_freeze("1"))
     }
 
     pub(crate) fn thaw(&self) -> Result<(), SandboxError> {
+        self.spawner_lives()?;
         self.pace.thaw(|| self.write_freeze("0"))
     }
 
     /// The kernel stops or wakes the processes by itself after the write. A frozen process still
     /// dies at once of SIGKILL, which is why version 1 is never used for this.
     fn write_freeze(&self, value: &str) -> Result<(), SandboxError> {
-        if !self.link.alive() {
-            return Err(SandboxError::SpawnerGone);
-        }
         let Some(dir) = &self.cgroup.v2 else {
             return Err(SandboxError::Unavailable {
                 what: "freezing",
@@ -209,9 +216,7 @@ impl LinuxSandbox {
     /// What code in the sandbox uses. File pages that the kernel may drop at any time are not
     /// memory in use, and what lies in `/tmp` is counted against its own size.
     pub(crate) fn stats(&self) -> Result<Stats, SandboxError> {
-        if !self.link.alive() {
-            return Err(SandboxError::SpawnerGone);
-        }
+        self.spawner_lives()?;
         let (memory_dir, usage_file, cache_key) = match (&self.cgroup.v1_memory, &self.cgroup.v2) {
             (Some(dir), _) => (dir, "memory.usage_in_bytes", "total_cache "),
             (None, Some(dir)) => (dir, "memory.current", "file "),

@@ -4,6 +4,8 @@
 //! `cargo run --release -p bootlace-testkit --example sandbox_bench [-- RUNS]` prints a table on
 //! standard error and one JSON document on standard output.
 
+mod control;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
@@ -88,6 +90,7 @@ async fn measure() -> Result<()> {
         eprintln!("{workers} at once: {rate:.0} sandboxes started, heard and destroyed per second");
         results.push(serde_json::json!({ "workers": workers, "per_second": rate }));
     }
+    results.push(control::measure(&bench, runs).await?);
     println!("{}", serde_json::Value::from(results));
     bench.driver.shutdown().await;
     Ok(())
@@ -118,10 +121,8 @@ struct Times {
 }
 
 impl Bench {
-    /// One sandbox from command to the first bytes of the guest's request, and its end.
-    async fn start(&self) -> Result<Times> {
-        let begin = clock::now();
-        let spec = SandboxSpec {
+    fn spec(&self) -> SandboxSpec {
+        SandboxSpec {
             id: "bench".into(),
             trees: vec![
                 TreeMount {
@@ -138,8 +139,13 @@ impl Bench {
             processes: 1024,
             listen_port: 9001,
             cpu: None,
-        };
-        let mut sandbox = self.driver.create(spec).await?;
+        }
+    }
+
+    /// One sandbox from command to the first bytes of the guest's request, and its end.
+    async fn start(&self) -> Result<Times> {
+        let begin = clock::now();
+        let mut sandbox = self.driver.create(self.spec()).await?;
         let created = begin.elapsed();
         let mut stages_us = sandbox.stages_us().to_vec();
         let listener = sandbox

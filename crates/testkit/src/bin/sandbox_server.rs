@@ -1,5 +1,5 @@
 //! A server that only makes sandboxes, to be killed by a test: `sandbox_server SPAWNER INSTANCE DIR
-//! COUNT`. Prints the spawner's process id and the first host uid of its sandboxes when all run.
+//! COUNT [frozen]`. Prints the spawner's process id and the first host uid of its sandboxes when all run.
 
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -13,8 +13,8 @@ use bootlace_sandbox::{
 #[tokio::main]
 async fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [exe, instance, dir, count] = &args[..] else {
-        anyhow::bail!("usage: sandbox_server SPAWNER INSTANCE DIR COUNT");
+    let [exe, instance, dir, count, frozen @ ..] = &args[..] else {
+        anyhow::bail!("usage: sandbox_server SPAWNER INSTANCE DIR COUNT [frozen]");
     };
     let dir = PathBuf::from(dir);
     let spawner = SpawnerCommand {
@@ -36,7 +36,11 @@ async fn main() -> Result<()> {
         kept.push((sandbox, process));
     }
     let (first, _) = kept.first().context("at least one")?;
-    println!("{} {}", linux.spawner_pid(), host_uid(first).await?);
+    let uid = host_uid(first).await?;
+    if !frozen.is_empty() {
+        kept.iter().try_for_each(|(sandbox, _)| sandbox.freeze())?;
+    }
+    println!("{} {uid}", linux.spawner_pid());
     std::future::pending::<()>().await;
     Ok(())
 }

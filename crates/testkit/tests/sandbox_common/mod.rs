@@ -10,10 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bootlace_sandbox::{
-    Driver, ExitStatus, LinuxDriver, LinuxOptions, Process, ProcessSpec, Sandbox, SandboxSpec,
-    SpawnerCommand, TreeMount,
+    Connector, Driver, ExitStatus, LinuxDriver, LinuxOptions, Process, ProcessSpec, Sandbox,
+    SandboxError, SandboxSpec, SpawnerCommand, TreeMount,
 };
-use tokio::io::{AsyncBufReadExt, AsyncReadExt};
+use bootlace_types::clock;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 
 /// Nothing in these tests takes longer, on a busy machine either.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -102,6 +103,18 @@ impl Host {
             .create(spec(&[task.to_owned()]))
             .await
             .expect("the sandbox starts")
+    }
+
+    /// A sandbox of the spawner that takes over from one that was killed.
+    pub(crate) async fn again(&self) -> Sandbox {
+        let begin = clock::now();
+        loop {
+            match self.driver.create(spec(&[])).await {
+                Ok(sandbox) => return sandbox,
+                Err(error) => assert!(begin.elapsed() < PATIENCE, "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// A sandbox whose `/var/task` is empty.
@@ -231,4 +244,66 @@ pub(crate) fn cgroups(name: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     walk(Path::new("/sys/fs/cgroup"), name, 6, &mut found);
     found
+}
+
+/// A program of one line that answers each connection with what it was told to say.
+pub(crate) fn server(port: u16, says: &str) -> ProcessSpec {
+    let script = format!(
+        "import socket\ns=socket.create_server(('127.0.0.1',{port}))\nprint('ready',flush=True)\n\
+         while True:\n c,_=s.accept()\n c.sendall(b'{says}:'+c.recv(64))\n c.close()"
+    );
+    program("/usr/bin/python3", &["-c", &script])
+}
+
+pub(crate) async fn ask(connector: &Connector, port: u16) -> Result<String, SandboxError> {
+    let mut connection = connector.connect(port).await?;
+    let mut answer = String::new();
+    connection.write_all(b"hello").await.unwrap();
+    connection.read_to_string(&mut answer).await.unwrap();
+    Ok(answer)
+}
+
+pub(crate) async fn serving(sandbox: &Sandbox, port: u16, says: &str) -> Process {
+    let process = sandbox.spawn(server(port, says)).await.unwrap();
+    let output = process.output.try_clone().unwrap();
+    assert_eq!(Tail::new(output).line().await, "ready");
+    assert_eq!(process.exit.now(), None);
+    process
+}
+
+/// Waits until something holds, because the kernel does it in its own time.
+pub(crate) async fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let begin = clock::now();
+    while !holds() {
+        assert!(begin.elapsed() < PATIENCE, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The only group of this host with a task in it.
+pub(crate) fn group(host: &Host, controller: &str) -> PathBuf {
+    let groups = groups(host, controller);
+    assert_eq!(groups.len(), 1, "{groups:?}");
+    groups[0].clone()
+}
+
+/// All groups of this host with a task in them.
+pub(crate) fn groups(host: &Host, controller: &str) -> Vec<PathBuf> {
+    let all = cgroups(&host.instance);
+    let here = all
+        .iter()
+        .filter(|dir| dir.components().any(|part| part.as_os_str() == controller));
+    let inner = here.flat_map(|dir| fs::read_dir(dir).unwrap().flatten());
+    let busy = |dir: &Path| {
+        fs::read_to_string(dir.join("cgroup.procs")).is_ok_and(|list| !list.is_empty())
+    };
+    inner
+        .map(|entry| entry.path())
+        .filter(|dir| dir.is_dir() && busy(dir))
+        .collect()
+}
+
+pub(crate) fn frozen(group: &Path) -> bool {
+    let events = fs::read_to_string(group.join("cgroup.events")).unwrap();
+    events.lines().any(|line| line == "frozen 1")
 }
