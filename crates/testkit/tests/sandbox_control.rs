@@ -304,3 +304,66 @@ async fn a_share_of_the_processor_is_kept_to() {
         Vec::<PathBuf>::new()
     );
 }
+
+#[tokio::test]
+async fn code_that_uses_up_its_share_holds_nobody_else_up() {
+    let host = Host::start();
+    let mut spec = spec(&[]);
+    spec.cpu = Some(CpuShare {
+        quota_us: 2_000,
+        period_us: 100_000,
+    });
+    let sandbox = host.driver.create(spec).await.unwrap();
+    // Each of these would have to wait for the others, a twentieth of a processor being all there is.
+    let spin = "for i in 1 2 3 4 5 6 7 8; do (while :; do :; done) & done; echo spinning; wait";
+    let process = sandbox.spawn(bash(spin)).await.unwrap();
+    assert_eq!(Tail::new(process.output).line().await, "spinning");
+    let group = group(&host, "cpu");
+    let kind = bootlace_tasks::TaskKind::disposable("test start");
+    let sandbox = std::sync::Arc::new(sandbox);
+    let start = || {
+        let sandbox = std::sync::Arc::clone(&sandbox);
+        bootlace_tasks::spawn(kind, async move {
+            sandbox.spawn(program("/bin/sleep", &["600"])).await
+        })
+    };
+    let mut starting = start();
+    let (mut meanwhile, begin) = (0, clock::now());
+    while meanwhile < 10 {
+        assert!(begin.elapsed() < PATIENCE, "others wait as long as it does");
+        assert_eq!(output_of(&host.empty().await, "echo well").await, "well\n");
+        if starting.is_finished() {
+            starting = start();
+        } else {
+            meanwhile += 1;
+        }
+    }
+    match sandbox.freeze() {
+        Ok(()) => sandbox.thaw().unwrap(),
+        Err(error) => assert!(matches!(error, SandboxError::Busy), "{error}"),
+    }
+    // It is killed on its way, or when it has started; whoever asked learns of it.
+    sandbox.kill_all().await.unwrap();
+    let started = tokio::time::timeout(PATIENCE, starting).await;
+    let mut process = started.unwrap().unwrap().unwrap().unwrap();
+    let killed = ExitStatus::signaled(libc::SIGKILL);
+    assert_eq!(ends_within_patience(&mut process).await, killed);
+    assert_eq!(fs::read_to_string(group.join("cgroup.procs")).unwrap(), "");
+    // With nobody in the way it starts as anywhere, and what cannot be started is told as anywhere.
+    let absent = sandbox
+        .spawn(program("/var/task/absent", &[]))
+        .await
+        .unwrap_err();
+    let errno = libc::ENOENT;
+    assert!(
+        matches!(absent, SpawnError::Exec { errno: told, .. } if told == errno),
+        "{absent}"
+    );
+    let mut nowhere = program("/bin/true", &[]);
+    nowhere.cwd = "/nowhere".into();
+    let error = sandbox.spawn(nowhere).await.unwrap_err().to_string();
+    assert!(error.contains("`directory`"), "{error}");
+    assert_eq!(output_of(&sandbox, "echo well").await, "well\n");
+    sandbox.freeze().unwrap();
+    host.driver.shutdown().await;
+}

@@ -68,7 +68,9 @@ pub(super) struct Group {
 #[derive(Debug, Default)]
 pub(super) struct Entrance {
     /// Each takes a `0` from the child itself.
-    pub(super) tasks: [Option<OwnedFd>; 3],
+    pub(super) tasks: [Option<OwnedFd>; 2],
+    /// Likewise, but late: from then on other code can hold the child up.
+    pub(super) cpu: Option<OwnedFd>,
     /// A directory to be born in.
     pub(super) born: Option<OwnedFd>,
 }
@@ -236,7 +238,8 @@ impl Cgroups {
         let mut entrance = Entrance::default();
         let cpu = if group.v1_cpu { &self.v1_cpu } else { &None };
         let v1 = [&self.v1_memory, &self.v1_pids, cpu];
-        for (hierarchy, slot) in v1.into_iter().zip(&mut entrance.tasks) {
+        let [memory, pids] = &mut entrance.tasks;
+        for (hierarchy, slot) in v1.into_iter().zip([memory, pids, &mut entrance.cpu]) {
             let Some(hierarchy) = hierarchy else { continue };
             let flags = OFlags::WRONLY | OFlags::CLOEXEC;
             let path = format!("{}/tasks", group.name);

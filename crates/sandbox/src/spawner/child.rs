@@ -75,7 +75,7 @@ pub(super) fn run<F: FnOnce() -> i32>(
     unsafe {
         start(
             birth,
-            libc::CLONE_VFORK,
+            libc::CLONE_VM | libc::CLONE_VFORK,
             stack,
             body_entry::<F>,
             (&raw mut slot).cast(),
@@ -83,12 +83,34 @@ pub(super) fn run<F: FnOnce() -> i32>(
     }
 }
 
+/// Runs `body` in a child with a copy of our memory, as `fork` makes it, and does not wait for it:
+/// for children whose progress depends on code in a sandbox.
+pub(super) fn copy<F: FnOnce() -> i32>(
+    birth: &Birth<'_>,
+    stack: &mut Stack,
+    body: F,
+) -> io::Result<Born> {
+    let mut slot = Some(body);
+    let data = (&raw mut slot).cast();
+    // SAFETY: the child has copies of `slot`, of what it borrows and of the stack, as they are now;
+    // this process has no other thread that could hold a lock at the moment.
+    unsafe { start(birth, 0, stack, body_entry::<F>, data) }
+}
+
 /// Starts a child that does nothing until it is killed. Its namespaces can be taken meanwhile.
 /// It uses `stack` until it has been waited for.
 pub(super) fn park(birth: &Birth<'_>, stack: &mut Stack) -> io::Result<Born> {
     // SAFETY: the entry touches nothing but registers and its own stack, which the caller leaves
     // alone until the child is gone.
-    unsafe { start(birth, 0, stack, park_entry, std::ptr::null_mut()) }
+    unsafe {
+        start(
+            birth,
+            libc::CLONE_VM,
+            stack,
+            park_entry,
+            std::ptr::null_mut(),
+        )
+    }
 }
 
 extern "C" fn body_entry<F: FnOnce() -> i32>(data: *mut c_void) -> ! {
@@ -118,8 +140,8 @@ pub(super) fn exit(status: i32) -> ! {
 }
 
 /// # Safety
-/// `entry(data)` must be sound in a process that shares memory with this one, for as long as it
-/// does, and must never return.
+/// `entry(data)` must be sound in a process that shares memory with this one, or has a copy of it,
+/// for as long as it does, and must never return.
 unsafe fn start(
     birth: &Birth<'_>,
     extra_flags: i32,
@@ -128,7 +150,7 @@ unsafe fn start(
     data: *mut c_void,
 ) -> io::Result<Born> {
     let mut pidfd: i32 = -1;
-    let mut flags = birth.flags | extra_flags | libc::CLONE_VM;
+    let mut flags = birth.flags | extra_flags;
     if birth.want_pidfd {
         flags |= libc::CLONE_PIDFD;
     }

@@ -49,6 +49,8 @@ use table::Table;
 
 /// Chores wait until nothing has happened for this long.
 const QUIET: Duration = Duration::from_millis(2);
+/// How often it is looked whether a process takes too long to start.
+const LATE: Duration = Duration::from_millis(100);
 /// How long an earlier spawner of the same instance may take to end.
 const PREDECESSOR: Duration = Duration::from_secs(10);
 /// The weight of the spawner beside other sessions on a busy host.
@@ -155,12 +157,14 @@ fn serve(
     buffer: &mut Vec<u8>,
 ) -> io::Result<()> {
     loop {
-        let pause = match (table.awaits_emptiness(), table.has_chores()) {
-            (true, _) => Some(empty::LOOK),
-            (false, true) => Some(QUIET),
-            (false, false) => None,
+        let pause = if table.awaits_emptiness() {
+            Some(empty::LOOK)
+        } else if table.has_chores() {
+            Some(QUIET)
+        } else {
+            table.starting().next().map(|_| LATE)
         };
-        let (command, child) = wait(socket, children, pause)?;
+        let (command, child) = wait(socket, children, table.starting(), pause)?;
         if child {
             sys::drain(children);
             for message in table.reap() {
@@ -180,6 +184,9 @@ fn serve(
                 Err(error) => return Err(error),
             }
         }
+        for message in table.started() {
+            report(socket, &message, None)?;
+        }
         if table.awaits_emptiness() {
             for message in table.emptied() {
                 report(socket, &message, None)?;
@@ -190,16 +197,18 @@ fn serve(
     }
 }
 
-/// Whether a command is there, and whether a child has ended; neither after `pause`.
-fn wait(
-    socket: BorrowedFd<'_>,
-    children: BorrowedFd<'_>,
+/// Whether a command is there, and whether a child has ended; neither after `pause`, or when one of
+/// `others` has something to say.
+fn wait<'a>(
+    socket: BorrowedFd<'a>,
+    children: BorrowedFd<'a>,
+    others: impl Iterator<Item = BorrowedFd<'a>>,
     pause: Option<Duration>,
 ) -> io::Result<(bool, bool)> {
-    let mut fds = [
-        PollFd::new(&socket, PollFlags::IN),
-        PollFd::new(&children, PollFlags::IN),
-    ];
+    let all = [socket, children].into_iter().chain(others);
+    let mut fds: Vec<PollFd<'a>> = all
+        .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+        .collect();
     let pause = pause.map(|pause| Timespec {
         tv_sec: 0,
         tv_nsec: i64::from(pause.subsec_nanos()),

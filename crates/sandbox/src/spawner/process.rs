@@ -6,10 +6,14 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
-use rustix::process::{Resource, Rlimit, chdir, getrlimit, setrlimit, setsid, umask};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, chdir, getrlimit, set_dumpable_behavior, setrlimit, setsid,
+    umask,
+};
 use rustix::thread::{Gid, Uid};
 
 use super::base::{GROUP_ID, USER_ID};
@@ -41,6 +45,16 @@ pub(super) struct Inside<'a> {
     /// Of the spawner.
     pub(super) own_pid_namespace: BorrowedFd<'a>,
     pub(super) processes: u32,
+    /// Code in the sandbox can hold up whoever is in it, by using up its processor time.
+    pub(super) slow: bool,
+}
+
+/// A process that was started.
+#[derive(Debug)]
+pub(super) enum Started {
+    Running(i32),
+    /// It will run its program, or tell through the pipe why it cannot.
+    Pending(i32, OwnedFd),
 }
 
 /// Why a process did not start.
@@ -80,17 +94,16 @@ impl Call {
 }
 
 /// Starts a process; its pid as the spawner sees it.
+///
+/// The spawner sleeps until the program runs. Where code in the sandbox could make that last, the
+/// child is one that nobody waits for.
 pub(super) fn start(
     spec: &ProcessSpec,
     inside: &Inside<'_>,
     output: BorrowedFd<'_>,
     stack: &mut Stack,
     stages: &mut Stages,
-) -> Result<i32, Failure> {
-    let stage = |name: &str| {
-        let name = name.to_owned();
-        move |error| Failure::Stage(name, error)
-    };
+) -> Result<Started, Failure> {
     let call = Call::new(spec).map_err(stage("arguments"))?;
     let birth = Birth {
         cgroup: inside.entrance.born.as_ref().map(AsFd::as_fd),
@@ -99,28 +112,92 @@ pub(super) fn start(
     // Children are born into this pid namespace until the spawner turns back to its own.
     sys::setns(inside.init, libc::CLONE_NEWPID)
         .map_err(|error| Failure::Stage("enter processes".into(), error.into()))?;
-    let born = child::run(&birth, stack, || {
-        let _ = become_program(&call, inside, output, stages);
-        127
-    });
+    let started = if inside.slow {
+        start_apart(&birth, &call, inside, output, stack, stages)
+    } else {
+        start_waiting(&birth, &call, inside, output, stack, stages)
+    };
     sys::setns(inside.own_pid_namespace, libc::CLONE_NEWPID)
         .expect("a process may always return to its own pid namespace");
+    started
+}
+
+fn start_waiting(
+    birth: &Birth<'_>,
+    call: &Call,
+    inside: &Inside<'_>,
+    output: BorrowedFd<'_>,
+    stack: &mut Stack,
+    stages: &mut Stages,
+) -> Result<Started, Failure> {
+    let born = child::run(birth, stack, || {
+        let _ = become_program(call, inside, output, stages);
+        127
+    });
     let born = born.map_err(stage("clone"))?;
     match stages.failure() {
         None => {
             let _ = stages.step("running", Ok(()));
-            Ok(born.pid)
+            Ok(Started::Running(born.pid))
         }
         Some((name, errno)) => {
             sys::reap(Some(born.pid), true);
-            if name == EXECUTE {
-                return Err(Failure::Program(errno));
-            }
-            Err(Failure::Stage(
-                name.to_owned(),
-                io::Error::from_raw_os_error(errno),
-            ))
+            Err(Failure::new(name, errno))
         }
+    }
+}
+
+fn start_apart(
+    birth: &Birth<'_>,
+    call: &Call,
+    inside: &Inside<'_>,
+    output: BorrowedFd<'_>,
+    stack: &mut Stack,
+    stages: &mut Stages,
+) -> Result<Started, Failure> {
+    // The write end is closed by the program's start, or by the child's end.
+    let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
+        .map_err(|error| Failure::Stage("pipe".into(), error.into()))?;
+    let born = child::copy(birth, stack, || {
+        let _ = become_program(call, inside, output, stages);
+        let told = stages.failure().map(|reason| serde_json::to_vec(&reason));
+        if let Some(Ok(text)) = told {
+            let _ = rustix::io::write(&theirs, &text);
+        }
+        127
+    });
+    let born = born.map_err(stage("clone"))?;
+    Ok(Started::Pending(born.pid, ours))
+}
+
+/// What a pending child has told. `None` while it is still on its way.
+pub(super) fn hear(pipe: BorrowedFd<'_>) -> Option<Result<(), Failure>> {
+    // A stage's name and a number are shorter, and so written at once.
+    let mut buffer = [0; 256];
+    match rustix::io::read(pipe, &mut buffer) {
+        Ok(0) => Some(Ok(())),
+        Ok(count) => {
+            let failure = match serde_json::from_slice::<(String, i32)>(&buffer[..count]) {
+                Ok((name, errno)) => Failure::new(&name, errno),
+                Err(error) => Failure::Stage("start".into(), error.into()),
+            };
+            Some(Err(failure))
+        }
+        Err(_) => None,
+    }
+}
+
+fn stage(name: &str) -> impl FnOnce(io::Error) -> Failure {
+    let name = name.to_owned();
+    move |error| Failure::Stage(name, error)
+}
+
+impl Failure {
+    fn new(stage: &str, errno: i32) -> Self {
+        if stage == EXECUTE {
+            return Self::Program(errno);
+        }
+        Self::Stage(stage.to_owned(), io::Error::from_raw_os_error(errno))
     }
 }
 
@@ -146,6 +223,14 @@ fn become_program(
         stages.step("limits", lower(resource, limit))?;
     }
     stages.step("limits", lower(Resource::Nproc, inside.processes.into()))?;
+    if inside.slow {
+        // This is a copy of the spawner, and may stand about for a while.
+        let nobody = DumpableBehavior::NotDumpable;
+        stages.step("undumpable", set_dumpable_behavior(nobody))?;
+    }
+    if let Some(tasks) = &inside.entrance.cpu {
+        stages.step("processor share", rustix::io::write(tasks, b"0"))?;
+    }
     identity(inside, stages)?;
     stages.step("directory", chdir(&*call.cwd))?;
     sys::set_signal_mask(&[]);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Gid, Mode, OFlags, Uid, fchown, openat};
 
@@ -10,8 +10,8 @@ use super::base::Base;
 use super::cgroup::{Cgroups, Entrance, Group, Limits};
 use super::child::Stack;
 use super::empty;
-use super::process::{self, Failure, Inside};
-use super::sandbox::{Running, Sandbox};
+use super::process::{self, Inside, Started};
+use super::sandbox::{Pending, Running, Sandbox, Start, gone, refused};
 use super::seccomp::Program;
 use super::slot::Slots;
 use super::stage::Stages;
@@ -39,6 +39,8 @@ pub(super) struct Table {
     sandboxes: HashMap<u64, Sandbox>,
     /// Sandboxes that somebody wants empty.
     emptying: Vec<u64>,
+    /// Processes on their way to their program: sandbox and pid.
+    starting: Vec<(u64, i32)>,
     /// Which sandbox a child of ours belongs to.
     children: HashMap<i32, u64>,
     slots: Slots,
@@ -81,6 +83,7 @@ impl Table {
         let mut table = Self {
             sandboxes: HashMap::new(),
             emptying: Vec::new(),
+            starting: Vec::new(),
             children: HashMap::new(),
             // The first uid of the range is that of every process 1.
             slots: Slots::new(uids.first + 1, setup.ready),
@@ -130,7 +133,7 @@ impl Table {
                 sandbox,
                 process,
                 spec,
-            } => (Some(self.spawn(request, sandbox, process, &spec, fd)), None),
+            } => (self.spawn(request, sandbox, process, &spec, fd), None),
             Command::Signal {
                 sandbox,
                 process,
@@ -240,6 +243,7 @@ impl Table {
             processes: spec.processes,
             running: Vec::new(),
             init_lives: true,
+            slow: spec.cpu.is_some(),
             destroyers: Vec::new(),
             emptiers: Vec::new(),
         };
@@ -276,16 +280,13 @@ impl Table {
         process: u64,
         spec: &ProcessSpec,
         output: Option<OwnedFd>,
-    ) -> Report {
+    ) -> Option<Report> {
+        let refuse = |stage: &str, error| Some(refused(request, stage.to_owned(), error));
         let Some(sandbox) = living(&mut self.sandboxes, key) else {
-            return gone(request);
+            return Some(gone(request));
         };
         let Some(output) = output else {
-            return refused(
-                request,
-                "output".into(),
-                &io::Error::other("no pipe came along"),
-            );
+            return refuse("output", &io::Error::other("no pipe came along"));
         };
         let (uid, gid) = (
             Uid::from_raw(sandbox.slot.uid),
@@ -293,12 +294,12 @@ impl Table {
         );
         // So that code may open /dev/stdout and /dev/stderr again by name.
         if let Err(error) = fchown(&output, Some(uid), Some(gid)) {
-            return refused(request, "output owner".into(), &error.into());
+            return refuse("output owner", &error.into());
         }
         let cgroups = self.cgroups.as_ref().expect("taken only at the end");
         let entrance: Entrance = match cgroups.entrance(&sandbox.group) {
             Ok(entrance) => entrance,
-            Err(error) => return refused(request, "cgroup entrance".into(), &error),
+            Err(error) => return refuse("cgroup entrance", &error),
         };
         let inside = Inside {
             init: sandbox.init.as_fd(),
@@ -307,25 +308,64 @@ impl Table {
             filter: &self.filter,
             own_pid_namespace: self.own_pid_namespace.as_fd(),
             processes: sandbox.processes,
+            slow: sandbox.slow,
         };
         let mut stages = Stages::new();
         let stack = &mut self.stack;
-        match process::start(spec, &inside, output.as_fd(), stack, &mut stages) {
-            Ok(pid) => {
-                sandbox.running.push(Running {
-                    pid,
-                    process,
-                    asked_for: false,
-                });
-                self.children.insert(pid, key);
-                Report::Spawned {
+        let (pid, start) = match process::start(spec, &inside, output.as_fd(), stack, &mut stages) {
+            Ok(Started::Running(pid)) => (pid, Start::Done),
+            Ok(Started::Pending(pid, pipe)) => {
+                self.starting.push((key, pid));
+                let pending = Pending {
                     request,
-                    stages_us: stages.clock(),
-                }
+                    pipe,
+                    since: bootlace_types::clock::now(),
+                };
+                (pid, Start::Pending(pending))
             }
-            Err(Failure::Program(errno)) => Report::NoExec { request, errno },
-            Err(Failure::Stage(stage, error)) => refused(request, stage, &error),
-        }
+            Err(failure) => return Some(failure.report(request)),
+        };
+        let runs = matches!(start, Start::Done);
+        sandbox.running.push(Running {
+            pid,
+            process,
+            asked_for: false,
+            start,
+        });
+        self.children.insert(pid, key);
+        runs.then(|| Report::Spawned {
+            request,
+            stages_us: stages.clock(),
+        })
+    }
+
+    /// Where processes on their way tell that they have arrived.
+    pub(super) fn starting(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.starting.iter().filter_map(|(key, pid)| {
+            let sandbox = self.sandboxes.get(key)?;
+            match &sandbox.running.iter().find(|one| one.pid == *pid)?.start {
+                Start::Pending(pending) => Some(pending.pipe.as_fd()),
+                Start::Done | Start::Failed => None,
+            }
+        })
+    }
+
+    /// Says of processes on their way what is to be said by now.
+    pub(super) fn started(&mut self) -> Vec<Report> {
+        let sandboxes = &mut self.sandboxes;
+        let mut reports = Vec::new();
+        self.starting.retain(|(key, pid)| {
+            let sandbox = sandboxes.get_mut(key);
+            let running = sandbox.and_then(|sandbox| {
+                let mut all = sandbox.running.iter_mut();
+                all.find(|running| running.pid == *pid)
+            });
+            // One that is dead was settled when it was reaped.
+            let Some(running) = running else { return false };
+            reports.extend(running.settle());
+            matches!(running.start, Start::Pending(_))
+        });
+        reports
     }
 
     fn destroy(&mut self, request: u64, key: u64) -> Option<Report> {
@@ -421,18 +461,21 @@ impl Table {
                 .iter()
                 .position(|running| running.pid == pid)
             {
-                let running = sandbox.running.swap_remove(at);
+                let mut running = sandbox.running.swap_remove(at);
+                reports.extend(running.settle());
                 let killed = matches!(end, crate::End::Signaled(libc::SIGKILL))
                     // What a shell says of a command that was killed.
                     || end == crate::End::Exited(128 + libc::SIGKILL);
                 let cgroups = self.cgroups.as_ref().expect("taken only at the end");
                 let out_of_memory =
                     killed && !running.asked_for && cgroups.was_out_of_memory(&mut sandbox.group);
-                reports.push(Report::Exited {
-                    process: running.process,
-                    end,
-                    out_of_memory,
-                });
+                if !matches!(running.start, Start::Failed) {
+                    reports.push(Report::Exited {
+                        process: running.process,
+                        end,
+                        out_of_memory,
+                    });
+                }
             } else {
                 sandbox.init_lives = false;
             }
@@ -513,22 +556,6 @@ impl Table {
 fn living(sandboxes: &mut HashMap<u64, Sandbox>, key: u64) -> Option<&mut Sandbox> {
     let sandbox = sandboxes.get_mut(&key)?;
     sandbox.init_lives.then_some(sandbox)
-}
-
-fn gone(request: u64) -> Report {
-    refused(
-        request,
-        "find".into(),
-        &io::Error::other("the sandbox is gone"),
-    )
-}
-
-fn refused(request: u64, stage: String, error: &io::Error) -> Report {
-    Report::Refused {
-        request,
-        stage,
-        message: error.to_string(),
-    }
 }
 
 /// A chore that fails does not hurt yet: the next start does it itself and reports the reason.
