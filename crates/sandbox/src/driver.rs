@@ -9,8 +9,8 @@ use crate::fake::FakeSandbox;
 use crate::linux::LinuxSandbox;
 use crate::local::LocalSandbox;
 use crate::{
-    Connector, ExitStatus, FakeDriver, LinuxDriver, LinuxOptions, LocalDriver, LocalOptions,
-    ProcessSpec, SandboxError, SandboxSpec, Signals, SpawnError, Stats, probe,
+    Connector, CpuShare, ExitStatus, FakeDriver, LinuxDriver, LinuxOptions, LocalDriver,
+    LocalOptions, ProcessSpec, SandboxError, SandboxSpec, Signals, SpawnError, Stats, probe,
 };
 
 /// Makes sandboxes. Cheap to clone.
@@ -186,6 +186,15 @@ impl Sandbox {
             Inner::Linux(sandbox) => sandbox.thaw(),
             Inner::Local(_) => Ok(()),
             Inner::Fake(sandbox) => sandbox.thaw(),
+        }
+    }
+
+    /// Gives another share of the processor to a sandbox that was made with one. Where nothing is
+    /// limited, or kept to, it does nothing.
+    pub fn share_cpu(&self, share: CpuShare) -> Result<(), SandboxError> {
+        match &self.inner {
+            Inner::Linux(sandbox) => sandbox.share_cpu(share),
+            Inner::Local(_) | Inner::Fake(_) => Ok(()),
         }
     }
 

@@ -120,6 +120,8 @@ pub(crate) enum Report {
 pub(crate) struct CgroupPaths {
     pub(crate) v1_memory: Option<PathBuf>,
     pub(crate) v1_pids: Option<PathBuf>,
+    /// Of a sandbox with a share of the processor.
+    pub(crate) v1_cpu: Option<PathBuf>,
     pub(crate) v2: Option<PathBuf>,
 }
 

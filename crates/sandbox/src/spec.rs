@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::SandboxError;
+
 /// One sandbox to make.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SandboxSpec {
@@ -19,7 +21,7 @@ pub struct SandboxSpec {
     pub processes: u32,
     /// A listener at `127.0.0.1:<port>` inside the sandbox is handed to the host.
     pub listen_port: u16,
-    /// The most processor time for the processes together; none is as much as there is.
+    /// The most processor time for the processes together; none is as much as there is, for good.
     pub cpu: Option<CpuShare>,
 }
 
@@ -35,8 +37,11 @@ impl CpuShare {
     const QUOTA_LEAST_US: u64 = 1_000;
     const PERIOD_US: std::ops::RangeInclusive<u64> = 1_000..=1_000_000;
 
-    pub(crate) fn valid(&self) -> bool {
-        self.quota_us >= Self::QUOTA_LEAST_US && Self::PERIOD_US.contains(&self.period_us)
+    pub(crate) fn validate(self) -> Result<(), SandboxError> {
+        if self.quota_us >= Self::QUOTA_LEAST_US && Self::PERIOD_US.contains(&self.period_us) {
+            return Ok(());
+        }
+        Err(SandboxError::Invalid(format!("{self:?}")))
     }
 }
 

@@ -283,6 +283,19 @@ async fn a_share_of_the_processor_is_kept_to() {
         line.unwrap().parse::<u64>().unwrap()
     };
     eventually("it is held back again and again", || throttled() >= 3).await;
+    // More than it can use, and it runs on.
+    let more = CpuShare {
+        quota_us: 10_000_000,
+        period_us: 100_000,
+    };
+    sandbox.share_cpu(more).unwrap();
+    let unified = groups(&host, "unified");
+    let busy = unified.iter().max_by_key(|group| ticks(group)).unwrap();
+    let (held_back, used) = (throttled(), ticks(busy));
+    eventually("it runs on", || ticks(busy) > used + 10).await;
+    assert!(throttled() <= held_back + 1);
+    let refused = free.share_cpu(more).unwrap_err();
+    assert!(refused.to_string().contains("without a share"), "{refused}");
     // What starts later is in it, too.
     let _second = sandbox
         .spawn(program("/bin/sleep", &["600"]))

@@ -19,7 +19,7 @@ use rustix::net::{
 };
 
 use crate::protocol::{self, Command, MESSAGE_BYTES, Report, Setup};
-use crate::{SandboxError, SandboxSpec};
+use crate::{CpuShare, SandboxError, SandboxSpec};
 use link::Answer;
 pub(crate) use link::Link;
 pub(crate) use sandbox::LinuxSandbox;
@@ -161,7 +161,7 @@ impl LinuxDriver {
         let key = self.number();
         let address = format!("127.0.0.1:{}", spec.listen_port);
         let request = self.number();
-        let id = spec.id.clone();
+        let (id, has_share) = (spec.id.clone(), spec.cpu.is_some());
         let answer = link
             .expect(
                 request,
@@ -174,7 +174,7 @@ impl LinuxDriver {
             )
             .await?;
         // From here on the spawner may have made it, so giving up must also end it.
-        let mut sandbox = LinuxSandbox::new(self.clone(), link, key, id, address);
+        let mut sandbox = LinuxSandbox::new(self.clone(), link, key, id, address, has_share);
         match answer.await {
             Ok(Answer {
                 report:
@@ -339,9 +339,7 @@ fn validate(spec: &SandboxSpec, trees_dir: &Path) -> Result<(), SandboxError> {
     if spec.listen_port == 0 || spec.processes == 0 {
         return invalid("listen_port and processes must not be 0".into());
     }
-    if let Some(share) = spec.cpu.filter(|share| !share.valid()) {
-        return invalid(format!("{share:?}"));
-    }
+    spec.cpu.map_or(Ok(()), CpuShare::validate)?;
     for tree in &spec.trees {
         let plain = |path: &Path| {
             path.is_absolute()

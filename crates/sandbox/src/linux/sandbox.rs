@@ -17,7 +17,7 @@ use crate::connector::{Connector, Way};
 use crate::driver::{Exit, Process, Stages};
 use crate::protocol::{CgroupPaths, Command, Report};
 use crate::signals::{Signals, Target};
-use crate::{ProcessSpec, SandboxError, SpawnError, Stats};
+use crate::{CpuShare, ProcessSpec, SandboxError, SpawnError, Stats};
 
 /// Dropped, it is destroyed in the background.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub(crate) struct LinuxSandbox {
     cgroup: CgroupPaths,
     stages_us: Stages,
     pace: Pace,
+    /// Of the processor.
+    has_share: bool,
     /// Whether the spawner must still be told to end it.
     owed: bool,
 }
@@ -42,6 +44,7 @@ impl LinuxSandbox {
         key: u64,
         id: String,
         address: String,
+        has_share: bool,
     ) -> Self {
         let cgroup = CgroupPaths::default();
         Self {
@@ -54,6 +57,7 @@ impl LinuxSandbox {
             cgroup,
             stages_us: Vec::new(),
             pace: Pace::default(),
+            has_share,
             owed: true,
         }
     }
@@ -180,11 +184,25 @@ impl LinuxSandbox {
                 remedy: "see `bootlace doctor`".into(),
             });
         };
-        let file = fs::OpenOptions::new()
-            .write(true)
-            .open(dir.join("cgroup.freeze"));
-        file.and_then(|mut file| file.write_all(value.as_bytes()))
-            .map_err(|error| cgroup_error("cannot write a cgroup", error))
+        write(&dir.join("cgroup.freeze"), value)
+    }
+
+    pub(crate) fn share_cpu(&self, share: CpuShare) -> Result<(), SandboxError> {
+        share.validate()?;
+        self.spawner_lives()?;
+        if !self.has_share {
+            let none = "the sandbox was made without a share of the processor";
+            return Err(SandboxError::Invalid(none.into()));
+        }
+        let (quota, period) = (share.quota_us, share.period_us);
+        match (&self.cgroup.v1_cpu, &self.cgroup.v2) {
+            (Some(dir), _) => {
+                write(&dir.join("cpu.cfs_period_us"), &period.to_string())?;
+                write(&dir.join("cpu.cfs_quota_us"), &quota.to_string())
+            }
+            (None, Some(dir)) => write(&dir.join("cpu.max"), &format!("{quota} {period}")),
+            (None, None) => Err(SandboxError::SandboxGone),
+        }
     }
 
     pub(crate) async fn kill_all(&self) -> Result<(), SandboxError> {
@@ -281,6 +299,12 @@ fn cgroup_error(what: &'static str, error: io::Error) -> SandboxError {
         (io::ErrorKind::NotFound, _) | (_, Some(libc::ENODEV)) => SandboxError::SandboxGone,
         _ => SandboxError::io(what)(error),
     }
+}
+
+fn write(path: &Path, value: &str) -> Result<(), SandboxError> {
+    let file = fs::OpenOptions::new().write(true).open(path);
+    file.and_then(|mut file| file.write_all(value.as_bytes()))
+        .map_err(|error| cgroup_error("cannot write a cgroup", error))
 }
 
 fn read_text(path: &Path) -> Result<String, SandboxError> {

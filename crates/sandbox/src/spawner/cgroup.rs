@@ -307,6 +307,7 @@ impl Cgroups {
         CgroupPaths {
             v1_memory: path(&self.v1_memory),
             v1_pids: path(&self.v1_pids),
+            v1_cpu: path(&self.v1_cpu).filter(|_| group.v1_cpu),
             v2: path(&self.v2),
         }
     }

@@ -185,7 +185,6 @@ impl Table {
             socket_bytes: spec.memory_bytes / SOCKET_SHARE,
             processes: spec.processes,
         };
-        let paths = cgroups.paths(&group);
         self.last_limits = Some(limits);
         if let Err(error) = cgroups.limit(&mut group, limits) {
             self.groups_dead.push(group);
@@ -197,6 +196,7 @@ impl Table {
             self.groups_dead.push(group);
             return Err(("cpu share".into(), error));
         }
+        let paths = cgroups.paths(&group);
         let _ = stages.step("cgroup", Ok(()));
         let taken = self.slots.take(
             spec.listen_port,
