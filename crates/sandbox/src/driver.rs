@@ -170,8 +170,9 @@ impl Sandbox {
         }
     }
 
-    /// Stops every process inside where it stands; takes one small write and no waiting. It is
-    /// refused while a process is being started or [`Self::kill_all`] runs.
+    /// Stops every process inside where it stands; takes one small write and no waiting but for the
+    /// kernel's one lock of all cgroups, so invocations that follow each other at once should go
+    /// without. It is refused while a process is being started or [`Self::kill_all`] runs.
     pub fn freeze(&self) -> Result<(), SandboxError> {
         match &self.inner {
             Inner::Linux(sandbox) => sandbox.freeze(),

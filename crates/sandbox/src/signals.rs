@@ -31,12 +31,12 @@ impl Signals {
         Self { target }
     }
 
-    /// Sends SIGTERM to the process, and returns at once.
+    /// Sends SIGTERM to the process, and returns at once. A frozen process gets it when it is thawed.
     pub fn terminate(&self) {
         self.deliver(Deliver::Terminate);
     }
 
-    /// Sends SIGKILL to the process and its process group, and returns at once.
+    /// Sends SIGKILL to the process and its process group, frozen or not, and returns at once.
     pub fn kill(&self) {
         self.deliver(Deliver::Kill);
     }
