@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bootlace_control::InvokeQuery;
 use bootlace_invoke::{InvokeError, InvokeRequest};
-use bootlace_types::{Qualifier, RequestId, Scope, clock, limits};
+use bootlace_types::{Qualifier, RequestId, Scope, SpanId, clock, limits};
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::body::Body as HttpBody;
@@ -73,7 +73,7 @@ impl<'a> Asked<'a> {
         qualifier: Option<Qualifier>,
         payload: Bytes,
     ) -> Result<(InvokeRequest, Option<HeaderValue>), ApiError> {
-        let trace_id = trace_id(self.headers);
+        let trace_id = trace_id(self.headers, self.request_id);
         let trace_header = HeaderValue::from_str(&trace_id).ok();
         let request = InvokeRequest {
             request_id: self.request_id,
@@ -177,21 +177,19 @@ fn client_context(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     }
 }
 
-/// The caller's trace header, or a new one that is not sampled.
-fn trace_id(headers: &HeaderMap) -> String {
+/// The caller's trace header, or a new one that is not sampled. Its parent is the invocation, as
+/// spans of it say that are exported.
+fn trace_id(headers: &HeaderMap, request_id: RequestId) -> String {
     let given = headers.get(TRACE_ID).and_then(|value| value.to_str().ok());
     if let Some(text) = given.filter(|text| !text.is_empty() && text.len() <= TRACE_BYTES) {
         return text.to_owned();
     }
     let seconds = clock::epoch_ms(clock::wall()) / 1000;
-    let random = format!("{}{}", RequestId::random(), RequestId::random());
-    let mut digits = random.chars().filter(|digit| *digit != '-');
-    let mut id = String::with_capacity(96);
+    let random = RequestId::random().to_string();
+    let mut id = String::with_capacity(80);
     let _ = write!(id, "Root=1-{seconds:08x}-");
-    id.extend(digits.by_ref().take(24));
-    id.push_str(";Parent=");
-    id.extend(digits.take(16));
-    id.push_str(";Sampled=0");
+    id.extend(random.chars().filter(|digit| *digit != '-').take(24));
+    let _ = write!(id, ";Parent={};Sampled=0", SpanId::of(request_id));
     id
 }
 
@@ -204,7 +202,7 @@ pub(crate) fn dry_run(
     let checked = shared.dispatcher.check(&asked.scope, name, qualifier);
     checked.map_err(refusal)?;
     let mut response = answer::empty(StatusCode::NO_CONTENT);
-    let trace_header = HeaderValue::from_str(&trace_id(asked.headers)).ok();
+    let trace_header = HeaderValue::from_str(&trace_id(asked.headers, asked.request_id)).ok();
     common_headers(response.headers_mut(), asked.request_id, trace_header);
     Ok(response)
 }
@@ -284,7 +282,8 @@ mod tests {
     #[test]
     fn a_trace_id_is_passed_on_or_made() {
         let mut headers = HeaderMap::new();
-        let made = trace_id(&headers);
+        let request_id = RequestId::random();
+        let made = trace_id(&headers, request_id);
         let (root, rest) = made.split_once(';').unwrap();
         assert_eq!(
             (root.len(), root.starts_with("Root=1-")),
@@ -296,6 +295,6 @@ mod tests {
             "{made}"
         );
         headers.insert(TRACE_ID, HeaderValue::from_static("Root=1-a-b"));
-        assert_eq!(trace_id(&headers), "Root=1-a-b");
+        assert_eq!(trace_id(&headers, request_id), "Root=1-a-b");
     }
 }

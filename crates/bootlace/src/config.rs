@@ -26,6 +26,7 @@ pub(crate) struct Config {
     pub(crate) sandbox: Sandbox,
     pub(crate) invoke: Invoke,
     pub(crate) logs: Logs,
+    pub(crate) telemetry: Telemetry,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -100,6 +101,12 @@ pub(crate) struct Logs {
     /// Lines wait so long for others before they are written.
     pub(crate) flush: Duration,
     pub(crate) fsync: Fsync,
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Telemetry {
+    /// Collector of spans; empty: there is none.
+    pub(crate) otlp_endpoint: String,
 }
 
 impl Default for Server {

@@ -11,6 +11,7 @@ mod cli;
 mod client;
 mod config;
 mod exit;
+mod otlp;
 mod output;
 mod package;
 mod server;

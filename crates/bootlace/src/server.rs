@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
+use crate::otlp::Exporter;
 use crate::telemetry::Metrics;
 
 /// Accepts clients; nothing works without it.
@@ -54,6 +55,7 @@ pub(crate) struct Server {
     clients: JoinHandle<Option<()>>,
     dispatcher: Arc<Dispatcher>,
     driver: Driver,
+    exporter: Option<Exporter>,
     store: Store,
     /// Its lock keeps other servers away; released last.
     data_dir: DataDir,
@@ -83,7 +85,8 @@ impl Server {
             .recover()
             .await
             .context("cannot finish what the last run began")?;
-        let limits = options::dispatcher(&config.invoke);
+        let (spans, exporter) = options::spans(&config.telemetry)?;
+        let limits = options::dispatcher(&config.invoke, spans);
         let dispatcher = Dispatcher::start(limits, store.clone(), driver.clone()).await?;
         let listen = config.server.listen;
         let listener = TcpListener::bind(listen).await;
@@ -106,6 +109,7 @@ impl Server {
             clients,
             dispatcher,
             driver,
+            exporter,
             store,
             data_dir,
         })
@@ -126,6 +130,7 @@ impl Server {
             clients,
             dispatcher,
             driver,
+            exporter,
             store,
             data_dir,
             drain,
@@ -137,6 +142,9 @@ impl Server {
             tracing::warn!("some clients did not take their answers");
         }
         drop(dispatcher);
+        if let Some(exporter) = exporter {
+            exporter.finish().await;
+        }
         driver.shutdown().await;
         store.close().await;
         drop(data_dir);

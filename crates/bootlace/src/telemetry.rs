@@ -27,8 +27,8 @@ pub(crate) struct Metrics {
 impl Metrics {
     /// Latency buckets, seconds: from a warm invocation on this machine to Lambda's longest timeout.
     const SECONDS: &'static [f64] = &[
-        0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0,
-        900.0,
+        0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
+        2.5, 5.0, 15.0, 60.0, 300.0, 900.0,
     ];
 
     pub(crate) fn start() -> anyhow::Result<Self> {

@@ -82,6 +82,9 @@ impl Lost {
 /// How long the parts of an environment's start took.
 #[derive(Debug, Clone, Copy)]
 pub struct StartPhases {
+    pub began: Instant,
+    /// Until code and layers were there.
+    pub fetch: Duration,
     /// Until the runtime process could start.
     pub sandbox: Duration,
     /// From there to its first `next`.
@@ -109,6 +112,7 @@ pub struct Environment {
     /// Whether a streamed answer is being read from the runtime.
     reading: watch::Sender<bool>,
     /// How long the parts of its start took, microseconds.
+    fetch_us: AtomicU64,
     sandbox_us: AtomicU64,
     init_us: AtomicU64,
     core: Mutex<Core>,
@@ -185,6 +189,7 @@ impl Environment {
             invocations: AtomicU64::new(0),
             receiving: AtomicBool::new(false),
             reading: watch::Sender::new(false),
+            fetch_us: AtomicU64::new(0),
             sandbox_us: AtomicU64::new(0),
             init_us: AtomicU64::new(0),
             core: Mutex::new(Core {
@@ -401,12 +406,20 @@ impl Environment {
         Some(used)
     }
 
+    /// What was done for it before it was there.
+    pub(crate) fn fetched(&self, took: Duration) {
+        self.fetch_us.store(micros(took), Ordering::Relaxed);
+    }
+
     pub(crate) fn sandbox_ready(&self, took: Duration) {
         self.sandbox_us.store(micros(took), Ordering::Relaxed);
     }
 
     pub(crate) fn phases(&self) -> StartPhases {
+        let fetch = Duration::from_micros(self.fetch_us.load(Ordering::Relaxed));
         StartPhases {
+            began: self.created.checked_sub(fetch).unwrap_or(self.created),
+            fetch,
             sandbox: Duration::from_micros(self.sandbox_us.load(Ordering::Relaxed)),
             init: Duration::from_micros(self.init_us.load(Ordering::Relaxed)),
         }

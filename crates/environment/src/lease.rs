@@ -48,6 +48,18 @@ impl IdleLease {
         self.since
     }
 
+    /// Whether it has never been invoked.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        let invocations = |environment: &Arc<Environment>| {
+            let count = &environment.invocations;
+            count.load(std::sync::atomic::Ordering::Relaxed)
+        };
+        self.environment
+            .as_ref()
+            .is_some_and(|one| invocations(one) == 0)
+    }
+
     /// How long its start took.
     #[must_use]
     pub fn phases(&self) -> Option<StartPhases> {

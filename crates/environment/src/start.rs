@@ -35,6 +35,8 @@ pub struct Start {
     pub driver: Driver,
     pub registry: Arc<Registry>,
     pub init_limit: Duration,
+    /// How long it took to get the trees.
+    pub fetch: Duration,
     pub sink: LogSink,
     pub stream_limits: StreamLimits,
 }
@@ -62,6 +64,7 @@ impl Start {
             home,
             self.stream_limits,
         ));
+        environment.fetched(self.fetch);
         self.registry.insert(&environment);
         bootlace_tasks::spawn(ENVIRONMENT, async move {
             let _reservation = reservation;

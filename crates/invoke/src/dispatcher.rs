@@ -22,6 +22,7 @@ use crate::metrics_names::{self, Metrics};
 use crate::observation::Observation;
 use crate::request::{InvokeError, InvokeRequest, InvokeResponse};
 use crate::series::{MetricsQuery, MetricsSeries};
+use crate::spans::SpanSink;
 use crate::stream::{self, InvokeStream};
 
 const SAMPLER: TaskKind = TaskKind::disposable("sampler");
@@ -53,6 +54,8 @@ pub struct DispatcherOptions {
     pub spare_guest_connections: usize,
     /// Who gets the functions' logs instead of the log store.
     pub logs: LogSink,
+    /// Who gets the spans of invocations.
+    pub spans: SpanSink,
     /// What bounds streamed answers.
     pub stream: StreamLimits,
 }
@@ -68,6 +71,7 @@ impl Default for DispatcherOptions {
             settle_wait: limits::SETTLE_WAIT,
             spare_guest_connections: limits::GUEST_CONNECTIONS_SPARE,
             logs: LogSink::None,
+            spans: SpanSink::None,
             stream: StreamLimits::default(),
         }
     }
@@ -112,6 +116,7 @@ impl Dispatcher {
             init_limit: options.init_timeout,
             settle_wait: options.settle_wait,
             sink: logs::sink(options.logs, &store.logs),
+            spans: options.spans,
             stream_limits: options.stream,
             room: Arc::new(Semaphore::new(options.max_environments)),
             creating: Arc::new(Semaphore::new(options.max_creating.max(1))),
@@ -200,7 +205,7 @@ impl Dispatcher {
 
     async fn run(
         &self,
-        request: InvokeRequest,
+        mut request: InvokeRequest,
         mode: ResponseMode,
     ) -> Result<(Arc<Function>, Answer), InvokeError> {
         if self.draining.load(Ordering::Relaxed) {
@@ -212,20 +217,19 @@ impl Dispatcher {
             Readiness::Never(why) => return Err(why.clone()),
             Readiness::Pending => Box::pin(self.pending(&request)).await?,
         };
-        let mut observation = Observation::admit(&function)?;
+        let mut observation = Observation::admit(&function, &mut request)?;
         let (request_id, log_tail) = (request.request_id, request.log_tail);
-        let running = match begin(&function, request, mode).await {
+        let running = match begin(&function, request, mode, &mut observation).await {
             Ok(running) => running,
             Err(grant) => {
                 let outcome = unserved(grant, request_id, log_tail);
                 match &outcome {
-                    Ok(_) => observation.ended(true),
+                    Ok(outcome) => observation.ended(outcome.error.as_ref()),
                     Err(why) => observation.refused(why),
                 }
                 return Ok((function, Answer::Whole(outcome?)));
             }
         };
-        observation.delivered();
         let answer = Guarded::new(running, observation).await;
         let answer = answer.ok_or_else(|| InvokeError::Platform {
             context: "the environment vanished".into(),

@@ -17,6 +17,7 @@ use crate::metrics_names::Metrics;
 use crate::pool::{Pool, Ticket, Vacancy};
 use crate::request::{InvokeError, throttle};
 use crate::series::Recorder;
+use crate::spans::SpanSink;
 
 const START: TaskKind = TaskKind::disposable("environment start");
 /// How long a start waits for the environment that made room for it to be gone.
@@ -32,6 +33,7 @@ pub(crate) struct Fleets {
     pub(crate) init_limit: Duration,
     pub(crate) settle_wait: Duration,
     pub(crate) sink: LogSink,
+    pub(crate) spans: SpanSink,
     pub(crate) stream_limits: StreamLimits,
     /// One permit for each environment there may be.
     pub(crate) room: Arc<Semaphore>,
@@ -129,6 +131,10 @@ impl Fleet {
         &self.shared.metrics
     }
 
+    pub(crate) fn spans(&self) -> &SpanSink {
+        &self.shared.spans
+    }
+
     /// An idle environment, if there is one.
     pub(crate) fn take(&self) -> Option<IdleLease> {
         self.lock().take()
@@ -195,6 +201,7 @@ impl Fleet {
             driver: self.shared.driver.clone(),
             registry: Arc::clone(&self.shared.registry),
             init_limit: self.shared.init_limit,
+            fetch: took,
             sink: self.shared.sink.clone(),
             stream_limits: self.shared.stream_limits,
         };

@@ -15,6 +15,7 @@ mod observation;
 mod pool;
 mod request;
 mod series;
+mod spans;
 mod stream;
 
 pub use bootlace_environment::{
@@ -23,4 +24,5 @@ pub use bootlace_environment::{
 pub use dispatcher::{Dispatcher, DispatcherOptions, StartError};
 pub use request::{InvokeError, InvokeRequest, InvokeResponse, throttle};
 pub use series::{BUCKET_MS, Durations, MetricsPoint, MetricsQuery, MetricsSeries};
+pub use spans::{ColdStart, InvocationSpan, SpanSink, count_spans};
 pub use stream::{InvokeStream, StreamEnd, StreamError, StreamEvent};

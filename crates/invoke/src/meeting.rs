@@ -1,5 +1,6 @@
 //! One invocation's meeting with an environment, and what happens when its caller leaves.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,7 +12,7 @@ use bootlace_tasks::TaskKind;
 
 use crate::catalog::Function;
 use crate::fleet::Grant;
-use crate::observation::Observation;
+use crate::observation::{Observation, VANISHED};
 use crate::request::{InvokeError, InvokeRequest};
 
 /// An environment can end between the moment it is leased and the moment it is invoked; so often
@@ -31,6 +32,7 @@ pub(crate) async fn begin(
     function: &Function,
     request: InvokeRequest,
     mode: ResponseMode,
+    observation: &mut Observation,
 ) -> Result<Running, Unserved> {
     let invoked_arn = match request.qualifier {
         Some(_) => function.latest_arn.clone(),
@@ -45,24 +47,31 @@ pub(crate) async fn begin(
         log_tail: request.log_tail,
         mode,
     };
-    let mut attempt = lease(function).await?.invoke(invocation);
+    let mut attempt = lease(function, observation).await?.invoke(invocation);
     for _ in 0..ATTEMPTS {
         match attempt {
-            Ok(running) => return Ok(running),
-            Err(refused) => attempt = lease(function).await?.retry(refused),
+            Ok(running) => {
+                observation.delivered();
+                return Ok(running);
+            }
+            Err(refused) => attempt = lease(function, observation).await?.retry(refused),
         }
     }
     let context = "no environment stayed alive".into();
     attempt.map_err(|_| Unserved::Refused(InvokeError::Platform { context }))
 }
 
-async fn lease(function: &Function) -> Result<IdleLease, Unserved> {
+async fn lease(function: &Function, observation: &mut Observation) -> Result<IdleLease, Unserved> {
     if let Some(lease) = function.fleet.take() {
+        observation.leased(&lease);
         return Ok(lease);
     }
     // Boxed, so that the warm path carries nothing of it.
     match Box::pin(function.fleet.wait()).await {
-        Grant::Lease(lease) => Ok(lease),
+        Grant::Lease(lease) => {
+            observation.leased(&lease);
+            Ok(lease)
+        }
         Grant::Lost(lost) => Err(Unserved::Lost(lost)),
         Grant::Refused(why) => Err(Unserved::Refused(why)),
     }
@@ -98,7 +107,7 @@ impl Future for Guarded {
         let observation = self.0.take().map(|(_, observation)| observation);
         Poll::Ready(match (reply, observation) {
             (Some(Reply::Whole(outcome)), Some(observation)) => {
-                observation.ended(outcome.error.is_some());
+                observation.ended(outcome.error.as_ref());
                 Some(Answer::Whole(outcome))
             }
             (Some(Reply::Stream(chunks, finishing)), Some(observation)) => {
@@ -125,8 +134,16 @@ impl Drop for Guarded {
                     }
                     None => None,
                 };
-                observation.ended(outcome.is_none_or(|outcome| outcome.error.is_some()));
+                observation.ended(error_of(outcome.as_ref()));
             });
         }
+    }
+}
+
+/// How a function failed, if it did.
+pub(crate) fn error_of(outcome: Option<&Outcome>) -> Option<&Cow<'static, str>> {
+    match outcome {
+        Some(outcome) => outcome.error.as_ref(),
+        None => Some(&VANISHED),
     }
 }

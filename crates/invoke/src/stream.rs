@@ -11,6 +11,7 @@ use bootlace_types::limits;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use crate::meeting::error_of;
 use crate::observation::Observation;
 
 const STREAMING: TaskKind = TaskKind::disposable("streaming invocation").finished();
@@ -153,10 +154,7 @@ pub(crate) fn attend(finishing: Finishing, observation: Observation) -> oneshot:
     let (caller, outcome) = oneshot::channel();
     bootlace_tasks::spawn(STREAMING, async move {
         let outcome = finishing.await;
-        let failed = outcome
-            .as_ref()
-            .is_none_or(|outcome| outcome.error.is_some());
-        observation.ended(failed);
+        observation.ended(error_of(outcome.as_ref()));
         if let Some(outcome) = outcome {
             // A caller that went away does not care.
             let _ = caller.send(outcome);

@@ -47,6 +47,14 @@ uuid_noun!(
     RequestId,
     "request id"
 );
+impl RequestId {
+    /// Never zero, nor are the lower 64 bits.
+    pub(crate) fn bits(self) -> u128 {
+        // A random one has a variant in there; one that was parsed may be anything.
+        self.0.as_u128() | 1
+    }
+}
+
 uuid_noun!(
     /// Changes with every change of a function or alias; a precondition for updates.
     RevisionId,

@@ -12,6 +12,7 @@ mod digest;
 mod function_ref;
 mod id;
 mod runtime;
+mod trace;
 
 pub use account::{AccountId, Region, Scope};
 pub use arn::{FunctionArn, LayerArn, LayerVersionArn};
@@ -19,6 +20,7 @@ pub use digest::Digest;
 pub use function_ref::{FunctionRef, Qualifier};
 pub use id::{RequestId, RevisionId};
 pub use runtime::{Architecture, Runtime};
+pub use trace::{SpanId, TraceHeader, TraceId};
 
 /// A string that does not follow the grammar of the noun it should become.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -225,3 +225,17 @@ pub const METRICS_BUCKET_MS: u64 = 60_000;
 pub const METRICS_BUCKETS: usize = 180;
 /// Functions whose metrics are kept, count; with 80 KiB each. Ours.
 pub const METRICS_FUNCTIONS: usize = 400;
+/// Spans that wait to be exported, count; more are lost and counted. Ours.
+pub const SPANS_QUEUED: usize = 4_096;
+/// Spans in one request to the collector, count. Ours.
+pub const SPANS_BATCH: usize = 256;
+/// A span waits so long for others to be sent with it. Ours.
+pub const SPANS_DELAY: Duration = Duration::from_secs(1);
+/// How long a request to the collector may take. Ours.
+pub const SPANS_EXPORT: Duration = Duration::from_secs(10);
+/// Times that a batch is sent before it is given up, count. Ours.
+pub const SPANS_ATTEMPTS: u32 = 3;
+/// An answer of the collector, bytes. Ours.
+pub const SPANS_ANSWER_BYTES: usize = 64 * 1_024;
+/// How long the end of the server waits for the last spans to be taken. Ours.
+pub const SPANS_LAST: Duration = Duration::from_secs(3);

@@ -223,6 +223,12 @@ pub(super) const KEYS: &[Key] = &[
         |c| shown(fsync_name(c.logs.fsync)),
     ),
     key(
+        "telemetry.otlp_endpoint",
+        "OpenTelemetry collector that gets a span of each invocation, http://HOST:4318; empty: nobody does",
+        |c, v| put(&mut c.telemetry.otlp_endpoint, collector(v)),
+        |c| shown(&c.telemetry.otlp_endpoint),
+    ),
+    key(
         "auth.mode",
         "none: requests need no signature, on loopback addresses only",
         |_, v| auth(v),
@@ -362,6 +368,14 @@ fn endpoint(value: &Value) -> Result<String, String> {
     Err(format!(
         "{given:?} is no http:// address (https is not built yet)"
     ))
+}
+
+fn collector(value: &Value) -> Result<String, String> {
+    let given = endpoint(value)?;
+    if given.is_empty() || crate::otlp::is_endpoint(&given) {
+        return Ok(given);
+    }
+    Err(format!("{given:?} is no http://HOST:PORT"))
 }
 
 fn isolation(value: &Value) -> Result<Isolation, String> {

@@ -2,12 +2,13 @@
 
 use bootlace_api::ApiOptions;
 use bootlace_control::{ControlOptions, S3Endpoint};
-use bootlace_invoke::DispatcherOptions;
+use bootlace_invoke::{DispatcherOptions, SpanSink};
 use bootlace_sandbox::{Driver, Isolation, LinuxOptions, PoolOptions, SpawnerCommand};
 use bootlace_store::DataDir;
 use bootlace_store::logs::LogOptions;
 
 use crate::config::{self, Config};
+use crate::otlp::Exporter;
 use crate::telemetry::Metrics;
 
 pub(super) fn sandbox(config: &config::Sandbox, data_dir: &DataDir) -> (Isolation, LinuxOptions) {
@@ -48,13 +49,14 @@ pub(super) fn control(config: &Config) -> ControlOptions {
     }
 }
 
-pub(super) fn dispatcher(config: &config::Invoke) -> DispatcherOptions {
+pub(super) fn dispatcher(config: &config::Invoke, spans: SpanSink) -> DispatcherOptions {
     DispatcherOptions {
         account_concurrency: config.account_concurrency,
         idle_timeout: config.idle_timeout,
         init_timeout: config.init_timeout,
         max_environments: config.max_environments,
         stream: config.stream,
+        spans,
         ..DispatcherOptions::default()
     }
 }
@@ -66,6 +68,16 @@ pub(super) fn logs(config: &config::Logs) -> LogOptions {
         max_bytes: config.max_bytes,
         retention_days: (config.retention_days > 0).then_some(config.retention_days),
     }
+}
+
+/// Where spans go, and who takes them there.
+pub(super) fn spans(config: &config::Telemetry) -> anyhow::Result<(SpanSink, Option<Exporter>)> {
+    if config.otlp_endpoint.is_empty() {
+        return Ok((SpanSink::None, None));
+    }
+    let (sink, queue) = SpanSink::queue();
+    let exporter = Exporter::start(&config.otlp_endpoint, queue)?;
+    Ok((sink, Some(exporter)))
 }
 
 pub(super) fn api(config: &Config, driver: &Driver, metrics: &Metrics) -> ApiOptions {

@@ -11,3 +11,4 @@ mod demo;
 mod host;
 mod invocations;
 mod serve;
+mod telemetry;

@@ -13,5 +13,6 @@ mod metrics;
 mod pools;
 mod runtime_api;
 mod slice;
+mod spans;
 mod streams;
 mod world;
