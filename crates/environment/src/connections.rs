@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::environment::Environment;
+use crate::prompt::Prompt;
 use crate::runtime_api;
 
 const CONNECTION: TaskKind = TaskKind::disposable("guest connection");
@@ -102,7 +103,7 @@ async fn serve(environment: Arc<Environment>, stream: TcpStream, head_bytes: usi
         .max_headers(limits::HEADERS_COUNT)
         .max_header_size(head_bytes)
         .max_buf_size(head_bytes + 64 * 1024)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Prompt::new(stream, &environment)), service);
     let mut connection = std::pin::pin!(connection);
     let first = tokio::time::timeout(FIRST_REQUEST, connection.as_mut()).await;
     if first.is_err() && called.load(Ordering::Relaxed) {

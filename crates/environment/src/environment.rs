@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bootlace_sandbox::Sandbox;
 use bootlace_types::{RequestId, clock, limits};
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, oneshot};
 
 use crate::failure::Failure;
 use crate::lease::IdleLease;
@@ -109,8 +109,9 @@ pub struct Environment {
     pub(crate) invocations: AtomicU64,
     /// Whether a body of the runtime's is arriving and being kept.
     receiving: AtomicBool,
-    /// Whether a streamed answer is being read from the runtime.
-    reading: watch::Sender<bool>,
+    /// Whether a streamed answer is being read from the runtime, and what tells when it is not.
+    reading: AtomicBool,
+    read: Notify,
     /// How long the parts of its start took, microseconds.
     fetch_us: AtomicU64,
     sandbox_us: AtomicU64,
@@ -188,7 +189,8 @@ impl Environment {
             touched: AtomicBool::new(false),
             invocations: AtomicU64::new(0),
             receiving: AtomicBool::new(false),
-            reading: watch::Sender::new(false),
+            reading: AtomicBool::new(false),
+            read: Notify::new(),
             fetch_us: AtomicU64::new(0),
             sandbox_us: AtomicU64::new(0),
             init_us: AtomicU64::new(0),
@@ -300,15 +302,23 @@ impl Environment {
 
     /// Whether more of a streamed answer may come from the runtime's connection.
     pub(crate) fn reads_stream(&self, reads: bool) {
-        self.reading.send_replace(reads);
+        self.reading.store(reads, Ordering::Relaxed);
+        if !reads {
+            self.read.notify_waiters();
+        }
+    }
+
+    pub(crate) fn is_reading_stream(&self) -> bool {
+        self.reading.load(Ordering::Relaxed)
     }
 
     /// Waits until what the runtime has written of a streamed answer is on its way; not for long,
     /// as its caller may be slow.
     pub(crate) async fn stream_read(&self) {
-        let mut reading = self.reading.subscribe();
-        let read = reading.wait_for(|reads| !reads);
-        let _ = tokio::time::timeout(limits::STREAM_BREAK_GRACE, read).await;
+        let read = self.read.notified();
+        if self.is_reading_stream() {
+            let _ = tokio::time::timeout(limits::STREAM_BREAK_GRACE, read).await;
+        }
     }
 
     /// The machine has decided; this does it. Everything that others see happens after the lock.

@@ -13,6 +13,7 @@ mod failure;
 mod lease;
 mod lifecycle;
 mod log;
+mod prompt;
 mod registry;
 mod report;
 mod runtime_api;
