@@ -78,11 +78,25 @@ pub(super) struct Entrance {
 impl Cgroups {
     /// Finds the hierarchies, removes what an earlier life left there, and makes our directories.
     pub(super) fn open(instance: &str) -> io::Result<Self> {
-        let places = Places::read()?;
-        let open = |place: Option<PathBuf>| -> io::Result<Option<Hierarchy>> {
-            place
-                .map(|place| Hierarchy::open(&place.join(instance)))
-                .transpose()
+        Self::open_at(Places::read()?, instance)
+    }
+
+    fn open_at(places: Places, instance: &str) -> io::Result<Self> {
+        let mut opened: Vec<Hierarchy> = Vec::new();
+        let mut open = |place: Option<PathBuf>| -> io::Result<Option<Hierarchy>> {
+            let Some(path) = place.map(|place| place.join(instance)) else {
+                return Ok(None);
+            };
+            // Controllers may be mounted together.
+            let known = opened.iter().position(|hierarchy| hierarchy.path == path);
+            let at = match known {
+                Some(at) => at,
+                None => {
+                    opened.push(Hierarchy::open(&path)?);
+                    opened.len() - 1
+                }
+            };
+            opened[at].again().map(Some)
         };
         let v2 = places.v2.as_deref().and_then(|place| {
             let hierarchy = Hierarchy::open(&place.join(instance)).ok()?;
@@ -143,9 +157,12 @@ impl Cgroups {
 
     /// Those that every group is in.
     fn hierarchies(&self) -> impl Iterator<Item = &Hierarchy> {
-        [&self.v1_memory, &self.v1_pids, &self.v2]
-            .into_iter()
-            .flatten()
+        let joint = match (&self.v1_memory, &self.v1_pids) {
+            (Some(memory), Some(pids)) => memory.path == pids.path,
+            _ => false,
+        };
+        let pids = if joint { &None } else { &self.v1_pids };
+        [&self.v1_memory, pids, &self.v2].into_iter().flatten()
     }
 
     /// Makes a group without limits.
@@ -166,7 +183,11 @@ impl Cgroups {
         let (quota, period) = (share.quota_us.to_string(), share.period_us.to_string());
         match (&self.v1_cpu, &self.v2) {
             (Some(hierarchy), _) => {
-                mkdirat(&hierarchy.dir, &group.name, Mode::from_raw_mode(0o755))?;
+                match mkdirat(&hierarchy.dir, &group.name, Mode::from_raw_mode(0o755)) {
+                    // It is mounted together with one that the group is in already.
+                    Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+                    Err(error) => return Err(error.into()),
+                }
                 group.v1_cpu = true;
                 hierarchy.write(group, "cpu.cfs_period_us", &period)?;
                 hierarchy.write(group, "cpu.cfs_quota_us", &quota)
@@ -347,6 +368,14 @@ impl Hierarchy {
         })
     }
 
+    /// The same once more.
+    fn again(&self) -> io::Result<Self> {
+        Ok(Self {
+            path: self.path.clone(),
+            dir: self.dir.try_clone()?,
+        })
+    }
+
     fn write(&self, group: &Group, file: &str, value: &str) -> io::Result<()> {
         let path = format!("{}/{file}", group.name);
         let fd = openat(
@@ -403,5 +432,30 @@ fn kill_all(path: &Path) {
         if let Some(pid) = rustix::process::Pid::from_raw(pid) {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn controllers_that_are_mounted_together_share_a_group() {
+        // Plain directories serve for cgroups as long as no limit is written.
+        let mount = tempfile::tempdir().expect("a directory");
+        let place = Some(mount.path().to_owned());
+        let places = Places {
+            v1_memory: place.clone(),
+            v1_pids: place.clone(),
+            v1_cpu: place,
+            v2: None,
+        };
+        let cgroups = Cgroups::open_at(places, "bootlace-test").expect("they open");
+        assert!(cgroups.complete());
+        let group = cgroups.create("s1".into()).expect("it is made once");
+        let made = mount.path().join("bootlace-test/s1");
+        assert!(made.is_dir());
+        assert!(cgroups.remove(&group));
+        assert!(!made.exists());
     }
 }
