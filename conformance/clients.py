@@ -18,9 +18,10 @@ ROLE = f"arn:aws:iam::{DEFAULT_ACCOUNT}:role/conformance"
 QUICK = {"Delay": 0.05, "MaxAttempts": 400}
 
 
-def aws(url, service="lambda", account="test", region=REGION, connections=10, checking=True):
+def aws(url, service="lambda", account="test", region=REGION, connections=10, checking=True, prefix=True):
     """A boto3 client that never retries: what the server says first is what counts. Unless it is
-    `checking`, it sends numbers out of range, as most other clients do."""
+    `checking`, it sends numbers out of range, as most other clients do. Some operations put a
+    `prefix` before the server's name, which has no such names here."""
     return boto3.client(
         service,
         endpoint_url=url,
@@ -33,6 +34,7 @@ def aws(url, service="lambda", account="test", region=REGION, connections=10, ch
             read_timeout=90,
             max_pool_connections=connections,
             parameter_validation=checking,
+            inject_host_prefix=prefix,
         ),
     )
 
@@ -91,6 +93,10 @@ class Cli:
         return json.loads(done.stdout) if done.stdout.strip() else None
 
     def run(self, *words):
+        return self.of("lambda", *words)
+
+    def of(self, service, *words):
+        """The same for another service."""
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.home),
@@ -99,7 +105,7 @@ class Cli:
             "AWS_DEFAULT_REGION": REGION,
             "AWS_MAX_ATTEMPTS": "1",
         }
-        command = [sys.executable, "-m", "awscli", "--endpoint-url", self.url, "lambda", *map(str, words)]
+        command = [sys.executable, "-m", "awscli", "--endpoint-url", self.url, service, *map(str, words)]
         return subprocess.run(
             command, env=environment, cwd=self.home, capture_output=True, text=True, timeout=60
         )

@@ -52,6 +52,11 @@ pub(crate) const TEST: &[Need] = &[
         package: "libc6-dev",
     },
     program("python3", "python3"),
+    // Its version 2 is not on the package index for Python, and only version 2 can follow logs.
+    Need {
+        what: What::File("/usr/bin/aws"),
+        package: "awscli",
+    },
     Need {
         what: What::PythonModule("venv"),
         package: "python3-venv",

@@ -12,7 +12,9 @@ use crate::answer::{self, Body};
 use crate::call::parse_query;
 use crate::error::ApiError;
 use crate::identity;
+use crate::logs;
 use crate::service::Shared;
+use crate::wire::logs::Refusal;
 
 /// How a service's clients write requests and read errors.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +58,18 @@ fn classify(method: &Method, path: &str, headers: &HeaderMap) -> Option<Elsewher
     service
         .filter(|service| service != "lambda")
         .map(|service| Elsewhere::Other { service })
+}
+
+impl Elsewhere {
+    /// What is here after all: the operations of CloudWatch Logs that are built.
+    pub(crate) fn logs_operation(&self, parts: &Parts) -> Option<logs::Operation> {
+        match self {
+            Self::Json { target } if parts.method == Method::POST && parts.uri.path() == "/" => {
+                logs::find(target)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Names of services and operations are words; what else a caller sends is not repeated.
@@ -107,8 +121,16 @@ fn name(service: &str, operation: &str) -> String {
     }
 }
 
+/// The type is in the header and in the document, because clients look in either.
 fn json_error(service: &str, operation: &str, request_id: RequestId) -> Response<Body> {
-    answer::refusal(&ApiError::not_built(&name(service, operation)), request_id)
+    let error = ApiError::not_built(&name(service, operation));
+    let response = answer::refusal(&error, request_id);
+    let document = Refusal {
+        kind: error.kind(),
+        message: error.message(),
+    };
+    let text = serde_json::to_vec(&document).unwrap_or_default();
+    response.map(|_| Body::whole(text))
 }
 
 fn xml_error(service: &str, operation: &str, request_id: RequestId) -> Response<Body> {

@@ -5,27 +5,22 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use aws_smithy_eventstream::frame::write_message_to;
-use aws_smithy_types::event_stream::{Header, HeaderValue as EventValue, Message};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bootlace_control::check_invoke_with_response_stream;
 use bootlace_invoke::{InvokeStream, StreamEnd, StreamEvent};
 use bootlace_types::limits;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use hyper::Response;
 use hyper::body::{Body as HttpBody, Frame};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 
 use crate::answer::Body;
 use crate::call::Call;
+use crate::event_stream::{self, EVENT_STREAM};
 use crate::invocation::{self, Asked, EXECUTED_VERSION, common_headers, refusal};
 use crate::routes::Answered;
 use crate::wire::stream::InvokeComplete;
-
-const EVENT_STREAM: HeaderValue = HeaderValue::from_static("application/vnd.amazon.eventstream");
-/// What a frame needs beside its payload, bytes: prelude, checksums and the headers below.
-const FRAME_OVERHEAD: usize = 160;
 
 pub(crate) async fn answer(mut call: Call) -> Answered {
     let body = call.take_body();
@@ -66,7 +61,7 @@ impl HttpBody for EventStream {
         self.0.poll_next(context).map(|event| {
             let frame = match event? {
                 StreamEvent::Chunk(bytes) => {
-                    message("PayloadChunk", "application/octet-stream", bytes)
+                    event_stream::event("PayloadChunk", "application/octet-stream", bytes)
                 }
                 StreamEvent::Complete(end) => complete(end),
             };
@@ -86,22 +81,7 @@ fn complete(end: StreamEnd) -> io::Result<Bytes> {
         log_result: end.log_tail.map(|tail| STANDARD.encode(tail)),
     };
     let text = serde_json::to_vec(&document)?;
-    message("InvokeComplete", "application/json", text.into())
-}
-
-fn message(
-    event_type: &'static str,
-    content_type: &'static str,
-    payload: Bytes,
-) -> io::Result<Bytes> {
-    let mut frame = BytesMut::with_capacity(payload.len() + FRAME_OVERHEAD);
-    let text = |value: &'static str| EventValue::String(value.into());
-    let message = Message::new(payload)
-        .add_header(Header::new(":message-type", text("event")))
-        .add_header(Header::new(":event-type", text(event_type)))
-        .add_header(Header::new(":content-type", text(content_type)));
-    write_message_to(&message, &mut frame).map_err(io::Error::other)?;
-    Ok(frame.freeze())
+    event_stream::event("InvokeComplete", "application/json", text.into())
 }
 
 #[cfg(test)]
@@ -110,19 +90,6 @@ mod tests {
     use bootlace_invoke::StreamError;
 
     use super::*;
-
-    #[test]
-    fn a_frame_is_as_aws_describes_it() {
-        let frame = message("PayloadChunk", "application/octet-stream", "ab".into()).unwrap();
-        let number = |at: usize| u32::from_be_bytes(frame[at..at + 4].try_into().unwrap());
-        assert_eq!(number(0) as usize, frame.len());
-        let headers = b"\x0d:message-type\x07\0\x05event\x0b:event-type\x07\0\x0cPayloadChunk\
-                        \x0d:content-type\x07\0\x18application/octet-stream";
-        assert_eq!(number(4) as usize, headers.len());
-        assert_eq!(&frame[12..12 + headers.len()], headers);
-        assert_eq!(&frame[12 + headers.len()..frame.len() - 4], b"ab");
-        assert!(frame.len() <= 2 + FRAME_OVERHEAD);
-    }
 
     #[test]
     fn the_last_frame_tells_how_it_ended() {

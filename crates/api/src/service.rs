@@ -3,16 +3,16 @@ use std::sync::Arc;
 use axum::Router;
 use bootlace_control::ControlPlane;
 use bootlace_invoke::Dispatcher;
-use bootlace_types::RequestId;
+use bootlace_types::{RequestId, limits};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt as _;
 
 use crate::answer::Body;
 use crate::content::Signer;
 use crate::error::ApiError;
-use crate::{Api, ApiOptions, answer, body, elsewhere, guard, invoke, router};
+use crate::{Api, ApiOptions, answer, body, elsewhere, guard, invoke, logs, router};
 
 /// What every request can reach.
 #[derive(Debug)]
@@ -23,6 +23,7 @@ pub(crate) struct Shared {
     pub(crate) signer: Signer,
     pub(crate) documents: body::Room,
     pub(crate) events: body::Room,
+    pub(crate) live_tails: Arc<Semaphore>,
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
@@ -47,6 +48,7 @@ impl Service {
             signer: Signer::random(),
             documents: body::Room::of_documents(),
             events: body::Room::of_events(),
+            live_tails: Arc::new(Semaphore::new(limits::LIVE_TAILS)),
             stopping,
         });
         let router = router::build(&shared);
@@ -81,6 +83,10 @@ impl Service {
         let request_id = RequestId::random();
         if let Some(elsewhere) = elsewhere::service_of(&request) {
             let (parts, body) = request.into_parts();
+            if let Some(operation) = elsewhere.logs_operation(&parts) {
+                let shared = &self.shared;
+                return logs::answer(shared, operation, parts, body, request_id).await;
+            }
             return elsewhere::refuse(&self.shared, elsewhere, parts, body, request_id).await;
         }
         let mut request = request.map(axum::body::Body::new);

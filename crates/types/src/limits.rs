@@ -138,6 +138,16 @@ pub const LOG_PAGE_BYTES: usize = 1 << 20;
 pub const LOG_SCAN_BYTES: usize = 64 << 20;
 /// Readers of logs at once, count; others wait. Ours.
 pub const LOG_SCANS: usize = 4;
+/// A request of PutLogEvents, bytes: 1 MB of messages, however JSON writes them. Ours.
+pub const LOG_REQUEST_BYTES: usize = 8 << 20;
+/// Sessions of StartLiveTail at once, count. Ours.
+pub const LIVE_TAILS: usize = 64;
+/// Events that one update of StartLiveTail tells, count. AWS.
+pub const LIVE_TAIL_EVENTS: usize = 500;
+/// How often StartLiveTail tells of new events. AWS.
+pub const LIVE_TAIL_UPDATE: Duration = Duration::from_secs(1);
+/// How long a session of StartLiveTail lasts. AWS.
+pub const LIVE_TAIL: Duration = Duration::from_secs(3 * 3_600);
 /// How long a presigned download address lives. AWS: 10 minutes.
 pub const DOWNLOAD: Duration = Duration::from_secs(600);
 

@@ -8,6 +8,7 @@ pub(crate) mod code;
 pub(crate) mod function;
 pub(crate) mod function_metrics;
 pub(crate) mod layer;
+pub(crate) mod logs;
 pub(crate) mod object;
 pub(crate) mod settings;
 pub(crate) mod stream;

@@ -137,9 +137,9 @@ async fn foreign_hosts_and_pages_are_refused_on_every_route() {
 #[tokio::test]
 async fn other_services_are_refused_by_name() {
     let world = World::new().await;
-    let target = [("x-amz-target", "Logs_20140328.FilterLogEvents")];
+    let target = [("x-amz-target", "Logs_20140328.StartQuery")];
     let (status, _, message) = world.send(Method::POST, "/", &target, "{}").await.refusal();
-    let text = "FilterLogEvents of the service Logs is not built yet in Bootlace";
+    let text = "StartQuery of the service Logs is not built yet in Bootlace";
     assert_eq!((status, message.as_str()), (501, text));
 
     let scope = "AWS4-HMAC-SHA256 Credential=test/20261124/us-east-1/sts/aws4_request, Signature=0";

@@ -65,6 +65,7 @@ pub struct LogQuery {
 #[derive(Clone)]
 pub struct TailQuery {
     pub scope: Scope,
+    /// A group may be there several times; of streams named together none is seen before all exist.
     pub groups: Vec<(String, Which)>,
     pub after_seq: u64,
     pub limit: usize,
