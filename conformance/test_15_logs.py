@@ -426,7 +426,8 @@ def test_logs_outlive_the_server_however_it_ends(own_server):
     )  # fmt: skip
     clients.wait_active(function, "f")
     answer = clients.tail(function, "f", "remember me")
-    time.sleep(0.1)
+    files = lambda: b"".join(path.read_bytes() for path in (server.data_dir / "logs").glob("*.log"))
+    eventually(lambda: f"REPORT RequestId: {answer.request_id}".encode() in files())
     server.kill()
     server.start()
     logs = clients.aws(server.url, "logs")
