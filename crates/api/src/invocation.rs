@@ -78,6 +78,8 @@ impl<'a> Asked<'a> {
         let request = InvokeRequest {
             request_id: self.request_id,
             client_context: client_context(self.headers)?,
+            cognito_identity: None,
+            tenant_id: None,
             log_tail: self.header(&LOG_TYPE) == Some("Tail"),
             scope: self.scope,
             name,

@@ -79,6 +79,8 @@ pub(crate) struct Sandbox {
     pub(crate) ready: usize,
     /// Prepared mount namespaces kept, count.
     pub(crate) templates: usize,
+    /// Idle environments are frozen.
+    pub(crate) freeze: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -152,6 +154,7 @@ impl Default for Sandbox {
             isolation: Isolation::Auto,
             ready: pool.ready,
             templates: pool.templates,
+            freeze: true,
         }
     }
 }

@@ -86,7 +86,7 @@ impl Server {
             .await
             .context("cannot finish what the last run began")?;
         let (spans, exporter) = options::spans(&config.telemetry)?;
-        let limits = options::dispatcher(&config.invoke, spans);
+        let limits = options::dispatcher(&config, spans);
         let dispatcher = Dispatcher::start(limits, store.clone(), driver.clone()).await?;
         let listen = config.server.listen;
         let listener = TcpListener::bind(listen).await;

@@ -1,7 +1,8 @@
 //! The connections of one sandbox to its Runtime API.
 
-use std::sync::Arc;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bootlace_tasks::TaskKind;
@@ -11,10 +12,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::JoinHandle;
 
 use crate::environment::Environment;
-use crate::prompt::Prompt;
 use crate::runtime_api;
 
 const CONNECTION: TaskKind = TaskKind::disposable("guest connection");
@@ -29,7 +29,7 @@ pub(crate) struct Connections {
     environment: Arc<Environment>,
     listener: TcpListener,
     spare: Arc<Semaphore>,
-    open: Vec<JoinHandle<Option<()>>>,
+    open: Mutex<Vec<JoinHandle<Option<()>>>>,
 }
 
 impl Connections {
@@ -42,24 +42,42 @@ impl Connections {
             environment,
             listener,
             spare,
-            open: Vec::new(),
+            open: Mutex::default(),
         }
     }
 
-    /// Accepts one connection. At a limit it closes the newcomer: a guest that hoards
+    /// Accepts connections for ever. At a limit it closes the newcomer: a guest that hoards
     /// connections harms only itself. Cancel-safe.
-    pub(crate) async fn accept(&mut self) {
-        let stream = match self.listener.accept().await {
-            Ok((stream, _)) => stream,
-            // Refused by the host for want of file descriptors or memory; the guest tries again.
-            Err(_) => return tokio::time::sleep(ACCEPT_RETRY).await,
-        };
-        self.open.retain(|connection| !connection.is_finished());
-        if self.open.len() >= limits::GUEST_CONNECTIONS {
+    pub(crate) async fn accept(&self) -> Infallible {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) => self.take(stream),
+                // Refused by the host for want of file descriptors or memory; the guest tries again.
+                Err(_) => tokio::time::sleep(ACCEPT_RETRY).await,
+            }
+        }
+    }
+
+    /// Closes all connections, also those that nobody has accepted yet. After this nothing is heard
+    /// any more from processes that are dead: the ones that follow them share only the listener.
+    pub(crate) async fn clear(&self) {
+        let open = std::mem::take(&mut *self.open());
+        open.iter().for_each(JoinHandle::abort);
+        for connection in open {
+            // An error says that it was aborted.
+            let _ = connection.await;
+        }
+        while rustix::net::accept(&self.listener).is_ok() {}
+    }
+
+    fn take(&self, stream: TcpStream) {
+        let mut open = self.open();
+        open.retain(|connection| !connection.is_finished());
+        if open.len() >= limits::GUEST_CONNECTIONS {
             return;
         }
         // Descriptors are the server's: no crowd of sandboxes may have them all.
-        let spare = if self.open.len() < limits::GUEST_CONNECTIONS_SURE {
+        let spare = if open.len() < limits::GUEST_CONNECTIONS_SURE {
             None
         } else {
             let Ok(permit) = Arc::clone(&self.spare).try_acquire_owned() else {
@@ -68,25 +86,25 @@ impl Connections {
             Some(permit)
         };
         let environment = Arc::clone(&self.environment);
-        let head_bytes = if self.open.len() < limits::GUEST_LONG_HEADERS {
+        let head_bytes = if open.len() < limits::GUEST_LONG_HEADERS {
             limits::GUEST_HEADER_BYTES
         } else {
             limits::GUEST_SHORT_HEADER_BYTES
         };
-        self.open
-            .push(bootlace_tasks::spawn(CONNECTION, async move {
-                serve(environment, stream, head_bytes).await;
-                drop(spare);
-            }));
+        open.push(bootlace_tasks::spawn(CONNECTION, async move {
+            serve(environment, stream, head_bytes).await;
+            drop(spare);
+        }));
+    }
+
+    fn open(&self) -> MutexGuard<'_, Vec<JoinHandle<Option<()>>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Connections {
     fn drop(&mut self) {
-        self.open
-            .iter()
-            .map(JoinHandle::abort_handle)
-            .for_each(|one: AbortHandle| one.abort());
+        self.open().iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -103,11 +121,15 @@ async fn serve(environment: Arc<Environment>, stream: TcpStream, head_bytes: usi
         .max_headers(limits::HEADERS_COUNT)
         .max_header_size(head_bytes)
         .max_buf_size(head_bytes + 64 * 1024)
-        .serve_connection(TokioIo::new(Prompt::new(stream, &environment)), service);
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
-    let first = tokio::time::timeout(FIRST_REQUEST, connection.as_mut()).await;
-    if first.is_err() && called.load(Ordering::Relaxed) {
+    tokio::select! {
         // What goes wrong on a guest's connection is the guest's matter.
+        _ = connection.as_mut() => return,
+        // While it is frozen it cannot send anything.
+        () = environment.awake_for(FIRST_REQUEST) => {}
+    }
+    if called.load(Ordering::Relaxed) {
         let _ = connection.await;
     }
 }

@@ -1,22 +1,23 @@
-//! One execution environment: the lifecycle machine, and the hands that do what it decides.
+//! One execution environment: what it consists of and what its owner hears of it. What it does is
+//! in `hands`.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use bootlace_sandbox::Sandbox;
-use bootlace_types::{RequestId, clock, limits};
-use tokio::sync::{Notify, oneshot};
+use bootlace_types::{clock, limits};
+use tokio::sync::{Notify, oneshot, watch};
 
+use crate::extension_event::ExtensionEvent;
 use crate::failure::Failure;
 use crate::lease::IdleLease;
-use crate::lifecycle::{Actions, Event, Lifecycle, Notice, Report, State, Verdict, Was};
+use crate::lifecycle::{Lifecycle, Was};
 use crate::log::Log;
-use crate::report;
 use crate::runtime_event::RuntimeEvent;
-use crate::spec::{EnvironmentSpec, Outcome, ResponseMode};
-use crate::stream::{self, Answered, GuestStream, StreamLimits};
+use crate::spec::{EnvironmentSpec, Options, Outcome};
+use crate::stream::{self, Answered};
 
 /// Names an environment within one life of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -31,10 +32,11 @@ impl fmt::Display for EnvironmentId {
 /// Who owns an environment. Called from the tasks of guests and callers, never under a lock of the
 /// environment; it must be quick.
 pub trait Home: Send + Sync {
-    /// It is idle; the lease is the right to invoke it.
+    /// It is vacant; the lease is the right to invoke it.
     fn vacant(&self, lease: IdleLease, was: Was);
-    /// Its caller has an answer and it will be vacant soon.
-    fn settling(&self);
+    /// It will be vacant soon: its caller has an answer, or it is being reset. One that was idle
+    /// is not idle any more; a lease of it is worth nothing.
+    fn settling(&self, id: EnvironmentId, was: Was);
     /// It ended and will not be vacant again.
     fn lost(&self, lost: Lost);
     /// Nothing is left of it.
@@ -44,39 +46,10 @@ pub trait Home: Send + Sync {
 /// How an environment was lost.
 #[derive(Debug)]
 pub struct Lost {
-    pub spec: Arc<EnvironmentSpec>,
     pub id: EnvironmentId,
     pub was: Was,
     /// `None` when its owner ended it.
     pub failure: Option<Failure>,
-    /// What it wrote while it started; with the platform's line about it.
-    pub log: Option<bytes::Bytes>,
-}
-
-impl Lost {
-    /// What an invocation gets that waited for this environment to start: its request is over
-    /// before it began. `None` when the environment did not fail by itself.
-    #[must_use]
-    pub fn outcome(self, request_id: RequestId, log_tail: bool) -> Option<Outcome> {
-        let failure = self.failure?;
-        let payload = failure.document(request_id);
-        let error = Some(failure.code().into());
-        let log_tail = log_tail.then(|| {
-            let report = Report {
-                request_id,
-                duration: Duration::ZERO,
-                init: None,
-                produced: None,
-                failure: Some(failure),
-            };
-            report::tail_of_failed_start(&report, &self.spec, self.log.as_deref())
-        });
-        Some(Outcome {
-            payload,
-            error,
-            log_tail,
-        })
-    }
 }
 
 /// How long the parts of an environment's start took.
@@ -85,9 +58,9 @@ pub struct StartPhases {
     pub began: Instant,
     /// Until code and layers were there.
     pub fetch: Duration,
-    /// Until the runtime process could start.
+    /// Until the first process could start.
     pub sandbox: Duration,
-    /// From there to its first `next`.
+    /// From there until everybody waited for an event.
     pub init: Duration,
 }
 
@@ -95,41 +68,58 @@ pub struct StartPhases {
 pub struct Environment {
     pub(crate) id: EnvironmentId,
     pub(crate) spec: Arc<EnvironmentSpec>,
+    pub(crate) options: Options,
     pub(crate) log: Log,
     pub(crate) home: Weak<dyn Home>,
     pub(crate) created: Instant,
-    pub(crate) stream_limits: StreamLimits,
-    /// Wakes its task to destroy the sandbox.
-    pub(crate) stop: Notify,
-    pub(crate) sandbox: Mutex<Option<Sandbox>>,
+    /// Wakes its task, which then looks what it has to do.
+    pub(crate) wake: Notify,
+    pub(crate) sandbox: Mutex<Option<Arc<Sandbox>>>,
     /// Highest memory use seen, bytes.
     pub(crate) peak: AtomicU64,
     /// Whether it was invoked since the sampler looked.
     pub(crate) touched: AtomicBool,
     pub(crate) invocations: AtomicU64,
+    /// What the runtime calls itself.
+    pub(crate) release: OnceLock<Box<str>>,
+    /// Whether its processes stand still.
+    pub(crate) frozen: watch::Sender<bool>,
+    /// Whether its task looks from time to time if the environment has been idle for long enough
+    /// to be frozen.
+    pub(crate) resting: AtomicBool,
     /// Whether a body of the runtime's is arriving and being kept.
-    receiving: AtomicBool,
-    /// Whether a streamed answer is being read from the runtime, and what tells when it is not.
-    reading: AtomicBool,
-    read: Notify,
+    pub(crate) receiving: AtomicBool,
+    /// Whether a streamed answer is being read from the runtime.
+    pub(crate) reading: watch::Sender<bool>,
     /// How long the parts of its start took, microseconds.
-    fetch_us: AtomicU64,
-    sandbox_us: AtomicU64,
-    init_us: AtomicU64,
+    pub(crate) fetch_us: AtomicU64,
+    pub(crate) sandbox_us: AtomicU64,
+    pub(crate) init_us: AtomicU64,
     core: Mutex<Core>,
 }
 
-struct Core {
-    lifecycle: Lifecycle,
+/// What the lock is for.
+pub(crate) struct Core {
+    pub(crate) lifecycle: Lifecycle,
     /// The `next` call that waits for an event.
-    parked: Option<oneshot::Sender<Arc<RuntimeEvent>>>,
+    pub(crate) parked: Option<oneshot::Sender<Arc<RuntimeEvent>>>,
     /// The running invocation, kept because a runtime may ask for it again.
-    event: Option<Arc<RuntimeEvent>>,
-    caller: Option<Caller>,
+    pub(crate) event: Option<Arc<RuntimeEvent>>,
+    pub(crate) caller: Option<Caller>,
+    /// One for each extension that has called, in the machine's order.
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) frozen: bool,
+}
+
+/// Where an extension waits, or its event does.
+#[derive(Default)]
+pub(crate) struct Slot {
+    pub(crate) parked: Option<oneshot::Sender<ExtensionEvent>>,
+    pub(crate) pending: Option<ExtensionEvent>,
 }
 
 /// Whom the invocation's outcome goes to.
-enum Caller {
+pub(crate) enum Caller {
     /// It has heard nothing yet.
     Waiting(oneshot::Sender<Answered>),
     /// It is getting a streamed answer, and waits for how that ends.
@@ -153,52 +143,41 @@ impl Drop for Receiving<'_> {
     }
 }
 
-/// What a `next` call gets.
-pub(crate) enum NextAnswer {
-    Event(Arc<RuntimeEvent>),
-    Parked(oneshot::Receiver<Arc<RuntimeEvent>>),
-    Refused(Verdict),
-}
-
-/// What becomes of an answer that the runtime wants to stream.
-pub(crate) enum StreamAnswer {
-    Begun(GuestStream),
-    /// Its caller wants it in one piece.
-    Collect,
-    Refused(Verdict),
-}
-
 impl Environment {
     pub(crate) fn new(
         id: EnvironmentId,
         spec: Arc<EnvironmentSpec>,
+        options: Options,
         log: Log,
         home: Weak<dyn Home>,
-        stream_limits: StreamLimits,
     ) -> Self {
         Self {
             id,
             spec,
+            options,
             log,
             home,
             created: clock::now(),
-            stream_limits,
-            stop: Notify::new(),
+            wake: Notify::new(),
             sandbox: Mutex::new(None),
             peak: AtomicU64::new(0),
             touched: AtomicBool::new(false),
             invocations: AtomicU64::new(0),
+            release: OnceLock::new(),
+            frozen: watch::Sender::new(false),
+            resting: AtomicBool::new(false),
             receiving: AtomicBool::new(false),
-            reading: AtomicBool::new(false),
-            read: Notify::new(),
+            reading: watch::Sender::new(false),
             fetch_us: AtomicU64::new(0),
             sandbox_us: AtomicU64::new(0),
             init_us: AtomicU64::new(0),
             core: Mutex::new(Core {
-                lifecycle: Lifecycle::new(),
+                lifecycle: Lifecycle::new(options.init_limit),
                 parked: None,
                 event: None,
                 caller: None,
+                slots: Vec::new(),
+                frozen: false,
             }),
         }
     }
@@ -208,204 +187,23 @@ impl Environment {
         self.id
     }
 
-    /// Something happened; whoever brought it gets the verdict.
-    pub(crate) fn happen(self: &Arc<Self>, event: Event) -> Verdict {
-        let now = clock::now();
-        let mut core = self.lock();
-        let actions = core.lifecycle.handle(now, event);
-        self.act(core, actions, now)
-    }
-
-    /// The runtime asks for an event.
-    pub(crate) fn next(self: &Arc<Self>) -> NextAnswer {
-        // What was written before this call belongs to the invocation that ends with it.
-        self.log.drain();
-        let now = clock::now();
-        let mut core = self.lock();
-        let mut actions = core.lifecycle.handle(now, Event::Next);
-        let answer = match std::mem::take(&mut actions.verdict) {
-            Verdict::Park => {
-                let (sender, receiver) = oneshot::channel();
-                // A call that was parked before loses its place; its connection gets a refusal.
-                core.parked = Some(sender);
-                NextAnswer::Parked(receiver)
-            }
-            Verdict::Deliver => match &core.event {
-                Some(event) => NextAnswer::Event(Arc::clone(event)),
-                None => NextAnswer::Refused(Verdict::None),
-            },
-            refused => NextAnswer::Refused(refused),
-        };
-        self.act(core, actions, now);
-        answer
-    }
-
-    /// Hands an event to the parked runtime. Gives it back when the environment is not idle.
-    pub(crate) fn invoke(
-        self: &Arc<Self>,
-        event: Arc<RuntimeEvent>,
-        caller: oneshot::Sender<Answered>,
-    ) -> Result<(), Arc<RuntimeEvent>> {
-        let request_id = event.request_id;
-        let with_report = event.log_tail;
-        let now = clock::now();
-        let mut core = self.lock();
-        let limit = self.spec.timeout;
-        let invoke = Event::Invoke {
-            request_id,
-            limit,
-            with_report,
-        };
-        if core.lifecycle.handle(now, invoke).verdict != Verdict::Accepted {
-            return Err(event);
-        }
-        core.caller = Some(Caller::Waiting(caller));
-        let parked = core.parked.take();
-        core.event = Some(Arc::clone(&event));
-        drop(core);
-        self.touched.store(true, Ordering::Relaxed);
-        self.invocations.fetch_add(1, Ordering::Relaxed);
-        let version = &self.spec.version;
-        self.log.begin(request_id, with_report, || {
-            report::start_line(request_id, version)
-        });
-        if let Some(parked) = parked {
-            // If that connection broke, the event waits for the runtime's next call.
-            let _ = parked.send(event);
-        }
-        Ok(())
-    }
-
-    /// The runtime begins to stream its answer to a request.
-    pub(crate) fn begin_stream(self: &Arc<Self>, id: RequestId) -> StreamAnswer {
-        let now = clock::now();
-        let mut core = self.lock();
-        let event = core.event.as_ref();
-        if event.is_some_and(|event| event.mode == ResponseMode::Buffered) {
-            return StreamAnswer::Collect;
-        }
-        let begins = core
-            .lifecycle
-            .handle(now, Event::StreamBegins { id: Some(id) });
-        if begins.verdict != Verdict::Accepted {
-            return StreamAnswer::Refused(begins.verdict);
-        }
-        let (guest, caller, end) = stream::open();
-        let waiting = core.caller.replace(Caller::Streaming(end));
-        drop(core);
-        if let Some(Caller::Waiting(waiting)) = waiting {
-            // A caller that went away: the pieces are dropped as they come.
-            let _ = waiting.send(Answered::Stream(caller));
-        }
-        StreamAnswer::Begun(guest)
-    }
-
-    /// Whether more of a streamed answer may come from the runtime's connection.
-    pub(crate) fn reads_stream(&self, reads: bool) {
-        self.reading.store(reads, Ordering::Relaxed);
-        if !reads {
-            self.read.notify_waiters();
-        }
-    }
-
-    pub(crate) fn is_reading_stream(&self) -> bool {
-        self.reading.load(Ordering::Relaxed)
-    }
-
-    /// Waits until what the runtime has written of a streamed answer is on its way; not for long,
-    /// as its caller may be slow.
-    pub(crate) async fn stream_read(&self) {
-        let read = self.read.notified();
-        if self.is_reading_stream() {
-            let _ = tokio::time::timeout(limits::STREAM_BREAK_GRACE, read).await;
-        }
-    }
-
-    /// The machine has decided; this does it. Everything that others see happens after the lock.
-    fn act(
-        self: &Arc<Self>,
-        mut core: MutexGuard<'_, Core>,
-        actions: Actions,
-        now: Instant,
-    ) -> Verdict {
-        let caller = if actions.answer.is_some() {
-            core.caller.take()
-        } else {
-            None
-        };
-        if actions.report.is_some() {
-            core.event = None;
-        }
-        if actions.destroy {
-            core.parked = None;
-        }
-        drop(core);
-        let tail = actions.report.and_then(|report| self.report(&report));
-        if let Some(notice) = actions.notice {
-            self.notify(notice, now);
-        }
-        if let (Some(answer), Some(caller)) = (actions.answer, caller) {
-            caller.tell(Outcome {
-                payload: answer.payload,
-                error: answer.error,
-                log_tail: tail,
-            });
-        }
-        if actions.destroy {
-            self.stop.notify_one();
-        }
-        actions.verdict
-    }
-
-    fn report(&self, report: &Report) -> Option<bytes::Bytes> {
-        if self.peak.load(Ordering::Relaxed) == 0 {
-            self.sample();
-        }
-        self.log.finish(|| {
-            let peak = self.peak.load(Ordering::Relaxed);
-            let mut lines = report::end_line(report.request_id);
-            lines.push_str(&report::report_line(report, self.spec.memory_mb, peak));
-            lines
-        })
-    }
-
-    fn notify(self: &Arc<Self>, notice: Notice, now: Instant) {
-        let Some(home) = self.home.upgrade() else {
-            // Nobody will ever use it again.
-            if matches!(notice, Notice::Vacant(_)) {
-                self.happen(Event::Shutdown);
-            }
+    /// What the runtime calls itself in its first call.
+    pub(crate) fn release(&self, headers: &http::HeaderMap) {
+        if self.release.get().is_some() {
             return;
-        };
-        match notice {
-            Notice::Vacant(was) => {
-                if was == Was::Starting {
-                    let since = now.saturating_duration_since(self.created);
-                    let init = since.saturating_sub(self.phases().sandbox);
-                    self.init_us.store(micros(init), Ordering::Relaxed);
-                    self.log.forget_tail();
-                }
-                home.vacant(IdleLease::new(Arc::clone(self)), was);
-            }
-            Notice::Settling => home.settling(),
-            Notice::Lost(was, failure) => {
-                let log = match &failure {
-                    Some(failure) if was == Was::Starting => self.log.finish(|| {
-                        let since = now.saturating_duration_since(self.created);
-                        report::init_report_line(since, failure)
-                    }),
-                    _ => None,
-                };
-                let spec = Arc::clone(&self.spec);
-                home.lost(Lost {
-                    spec,
-                    id: self.id,
-                    was,
-                    failure,
-                    log,
-                });
-            }
         }
+        let named = headers.get(http::header::USER_AGENT);
+        let named = named.and_then(|value| value.to_str().ok()).unwrap_or("");
+        let graphic = named.chars().filter(|c| c.is_ascii_graphic() || *c == ' ');
+        let named: String = graphic.take(limits::USER_AGENT_CHARS).collect();
+        // Another call was first.
+        let _ = self.release.set(named.into());
+    }
+
+    /// The sandbox, while there is one.
+    pub(crate) fn sandbox(&self) -> Option<Arc<Sandbox>> {
+        let sandbox = self.sandbox.lock().unwrap_or_else(PoisonError::into_inner);
+        sandbox.clone()
     }
 
     /// Reads the memory in use now and keeps the highest. Not for the warm path: it reads files.
@@ -435,31 +233,36 @@ impl Environment {
         }
     }
 
-    pub(crate) fn overdue(&self, now: Instant) -> Option<RequestId> {
-        self.lock().lifecycle.overdue(now)
-    }
-
-    /// Lets a body be kept, if the state wants one and no other is arriving.
-    pub(crate) fn receive(&self, wanted: impl FnOnce(&State) -> bool) -> Option<Receiving<'_>> {
-        if !self.with_state(wanted) || self.receiving.swap(true, Ordering::Relaxed) {
+    /// Lets a body be kept, if the machine wants one and no other is arriving.
+    pub(crate) fn receive(&self, wanted: impl FnOnce(&Lifecycle) -> bool) -> Option<Receiving<'_>> {
+        if !self.with_lifecycle(wanted) || self.receiving.swap(true, Ordering::Relaxed) {
             return None;
         }
         Some(Receiving(&self.receiving))
     }
 
-    /// Reads the state under the lock.
-    pub(crate) fn with_state<T>(&self, read: impl FnOnce(&State) -> T) -> T {
-        read(self.lock().lifecycle.state())
+    /// Reads the machine under the lock.
+    pub(crate) fn with_lifecycle<T>(&self, read: impl FnOnce(&Lifecycle) -> T) -> T {
+        read(&self.lock().lifecycle)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Core> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Core {
+    pub(crate) fn slot(&mut self, place: usize) -> &mut Slot {
+        if self.slots.len() <= place {
+            self.slots.resize_with(place + 1, Slot::default);
+        }
+        &mut self.slots[place]
     }
 }
 
 impl Caller {
     /// A caller that went away loses its answer, nothing else.
-    fn tell(self, outcome: Outcome) {
+    pub(crate) fn tell(self, outcome: Outcome) {
         match self {
             Self::Waiting(caller) => drop(caller.send(Answered::Whole(outcome))),
             Self::Streaming(end) => end.tell(outcome),
@@ -467,6 +270,6 @@ impl Caller {
     }
 }
 
-fn micros(duration: Duration) -> u64 {
+pub(crate) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -26,19 +26,74 @@ pub enum Failure {
     NoBootstrap,
     /// A streamed answer could not be passed on to its end.
     BrokenStream(AnswerFault),
+    /// An extension ended, could not start, or said that it cannot go on.
+    Extension {
+        fault: ExtensionFault,
+        text: Box<str>,
+    },
     /// The kernel refused to run the bootstrap.
     Exec { program: String, errno: i32 },
     /// The platform failed, not the function; the text is for operators.
     Platform { context: String },
 }
 
+/// What is wrong with an extension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExtensionFault {
+    /// Its process ended.
+    Crash,
+    /// It reported an error before its first `event/next`.
+    Init,
+    /// It reported an error.
+    Exit,
+    /// Its process could not start.
+    Launch,
+}
+
 impl Failure {
+    /// The runtime's process ended.
     pub(crate) fn of_exit(status: ExitStatus) -> Self {
         if status.out_of_memory {
             Self::OutOfMemory
         } else {
             Self::Exited(status.end)
         }
+    }
+
+    /// An extension's process ended.
+    pub(crate) fn of_extension_exit(status: ExitStatus) -> Self {
+        let text = match status.end {
+            _ if status.out_of_memory => return Self::OutOfMemory,
+            End::Lost => return Self::Exited(End::Lost),
+            End::Exited(0) => "exit code 0".to_owned(),
+            End::Exited(code) => format!("exit status {code}"),
+            End::Signaled(signal) => format!("signal: {}", SignalName(signal)),
+        };
+        Self::extension(ExtensionFault::Crash, text)
+    }
+
+    pub(crate) fn extension(fault: ExtensionFault, text: impl Into<Box<str>>) -> Self {
+        let text = text.into();
+        Self::Extension { fault, text }
+    }
+
+    /// What the kernel said to a program that it did not run.
+    pub(crate) fn exec_text(program: &str, errno: i32) -> String {
+        format!("fork/exec {program}: {}", ErrnoText(errno))
+    }
+
+    /// The same failure when an extension had reported a fault before: the first one counts, and
+    /// what followed is its text.
+    pub(crate) fn because_of(self, fault: ExtensionFault) -> Self {
+        match self {
+            Self::Exited(_) | Self::Extension { .. } => Self::extension(fault, self.to_string()),
+            other => other,
+        }
+    }
+
+    /// Whether the sandbox itself is of no use any more.
+    pub(crate) fn breaks_sandbox(&self) -> bool {
+        matches!(self, Self::Exited(End::Lost) | Self::Platform { .. })
     }
 
     /// The error type in the log's REPORT line.
@@ -62,6 +117,12 @@ impl Failure {
             Self::Exited(_) | Self::OutOfMemory => "Runtime.ExitError",
             Self::NoBootstrap | Self::Exec { .. } => "Runtime.InvalidEntrypoint",
             Self::BrokenStream(fault) => fault.error_type(),
+            Self::Extension { fault, .. } => match fault {
+                ExtensionFault::Crash => "Extension.Crash",
+                ExtensionFault::Init => "Extension.InitError",
+                ExtensionFault::Exit => "Extension.ExitError",
+                ExtensionFault::Launch => "Extension.LaunchError",
+            },
         }
     }
 
@@ -104,9 +165,8 @@ impl fmt::Display for Failure {
             Self::NoBootstrap => f.write_str(
                 "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]",
             ),
-            Self::Exec { program, errno } => {
-                write!(f, "fork/exec {program}: {}", ErrnoText(*errno))
-            }
+            Self::Exec { program, errno } => f.write_str(&Self::exec_text(program, *errno)),
+            Self::Extension { text, .. } => f.write_str(text),
             Self::Platform { .. } => f.write_str("the environment could not be used"),
             Self::BrokenStream(fault) => f.write_str(fault.error_type()),
         }

@@ -15,12 +15,13 @@ use crate::runtime_event::RuntimeEvent;
 use crate::spec::{Invocation, Outcome};
 use crate::stream::{Answered, Chunks};
 
-/// The right to invoke an environment whose runtime is parked. There is one at a time; dropped
+/// The right to invoke an environment that is vacant. There is one at a time; dropped
 /// unused it goes back to the environment's owner.
 #[derive(Debug)]
 pub struct IdleLease {
     environment: Option<Arc<Environment>>,
     since: Instant,
+    initialized: bool,
 }
 
 /// An invocation could not begin, because the environment ended meanwhile; nothing was run.
@@ -28,11 +29,18 @@ pub struct IdleLease {
 pub struct NotIdle(Arc<RuntimeEvent>);
 
 impl IdleLease {
-    pub(crate) fn new(environment: Arc<Environment>) -> Self {
+    pub(crate) fn new(environment: Arc<Environment>, since: Instant, initialized: bool) -> Self {
         Self {
             environment: Some(environment),
-            since: bootlace_types::clock::now(),
+            since,
+            initialized,
         }
+    }
+
+    /// Whether its runtime waits for an event; else it starts with the invocation, within its time.
+    #[must_use]
+    pub fn is_initialized(&self) -> bool {
+        self.initialized
     }
 
     #[must_use]
@@ -114,11 +122,19 @@ impl Drop for IdleLease {
         let Some(environment) = self.environment.take() else {
             return;
         };
-        if !environment.with_state(|state| matches!(state, State::Idle { .. })) {
+        let initialized = environment.with_lifecycle(|machine| match machine.state() {
+            State::Idle { .. } => Some(true),
+            State::Cold(_) => Some(false),
+            _ => None,
+        });
+        let Some(initialized) = initialized else {
             return;
-        }
+        };
         match environment.home.upgrade() {
-            Some(home) => home.vacant(Self::new(environment), Was::Idle),
+            Some(home) => {
+                let lease = Self::new(environment, self.since, initialized);
+                home.vacant(lease, Was::Idle);
+            }
             None => {
                 environment.happen(Event::Shutdown);
             }

@@ -3,15 +3,19 @@
 //! One pipe per process comes in. Out go events to the [`LogSink`], and the tail of one invocation
 //! if its caller asked for it. Memory is bounded by one line and one tail, whatever is written.
 
+use std::convert::Infallible;
 use std::mem::MaybeUninit;
 use std::ops::ControlFlow;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use bootlace_types::{RequestId, Scope, clock, limits};
 use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use tokio::net::unix::pipe;
+use tokio::sync::Notify;
 
 /// Where log events go. A seam: the log store will be one more variant.
 #[derive(Clone, Default)]
@@ -51,6 +55,7 @@ pub struct LogEvent<'a> {
 pub enum LogOrigin {
     Platform,
     Function,
+    Extension,
 }
 
 /// Bytes read in one system call.
@@ -66,7 +71,8 @@ pub(crate) struct Log {
     group: String,
     stream: String,
     sink: LogSink,
-    output: OnceLock<pipe::Receiver>,
+    /// Tells of a new pipe.
+    attached: Notify,
     lines: Mutex<Lines>,
 }
 
@@ -74,24 +80,28 @@ pub(crate) struct Log {
 struct Lines {
     current: Option<RequestId>,
     tail: Option<Tail>,
+    /// One for each process whose pipe is open.
+    outputs: Vec<Output>,
+}
+
+/// What one process writes.
+#[derive(Debug)]
+struct Output {
+    pipe: Arc<pipe::Receiver>,
+    origin: LogOrigin,
     /// The beginning of a line whose end has not come.
     pending: Vec<u8>,
 }
 
 impl Log {
-    /// Keeps a tail from the beginning, for an initialization that may fail.
     pub(crate) fn new(scope: Scope, group: String, stream: String, sink: LogSink) -> Self {
-        let lines = Lines {
-            tail: Some(Tail::default()),
-            ..Lines::default()
-        };
         Self {
             scope,
             group,
             stream,
             sink,
-            output: OnceLock::new(),
-            lines: Mutex::new(lines),
+            attached: Notify::new(),
+            lines: Mutex::default(),
         }
     }
 
@@ -99,21 +109,42 @@ impl Log {
         &self.stream
     }
 
-    /// Takes over the pipe of the process. Once.
-    pub(crate) fn attach(&self, output: OwnedFd) -> std::io::Result<()> {
-        let _ = self.output.set(pipe::Receiver::from_owned_fd(output)?);
+    /// Takes over the pipe of a process.
+    pub(crate) fn attach(&self, origin: LogOrigin, output: OwnedFd) -> std::io::Result<()> {
+        let output = Output {
+            pipe: Arc::new(pipe::Receiver::from_owned_fd(output)?),
+            origin,
+            pending: Vec::new(),
+        };
+        self.lock().outputs.push(output);
+        self.attached.notify_one();
         Ok(())
     }
 
-    /// Reads what comes until every writer is gone.
-    pub(crate) async fn follow(&self) {
-        let Some(output) = self.output.get() else {
-            return;
-        };
+    /// Reads what comes from all processes, for ever.
+    pub(crate) async fn follow(&self) -> Infallible {
+        let mut following = FuturesUnordered::new();
+        let mut known: Vec<Arc<pipe::Receiver>> = Vec::new();
+        loop {
+            for output in &self.lock().outputs {
+                if !known.iter().any(|pipe| Arc::ptr_eq(pipe, &output.pipe)) {
+                    known.push(Arc::clone(&output.pipe));
+                    following.push(self.follow_one(Arc::clone(&output.pipe)));
+                }
+            }
+            tokio::select! {
+                Some(ended) = following.next() => known.retain(|pipe| !Arc::ptr_eq(pipe, &ended)),
+                () = self.attached.notified() => {}
+            }
+        }
+    }
+
+    /// Reads until every writer is gone.
+    async fn follow_one(&self, pipe: Arc<pipe::Receiver>) -> Arc<pipe::Receiver> {
         let mut reads = 0_usize;
-        while output.readable().await.is_ok() {
-            if self.read_ready(output).is_break() {
-                return;
+        while pipe.readable().await.is_ok() {
+            if self.read_ready(&pipe).is_break() {
+                break;
             }
             reads += 1;
             // As long as there is something to read, nothing above ever waits.
@@ -121,41 +152,65 @@ impl Log {
                 tokio::task::yield_now().await;
             }
         }
+        self.close(&pipe);
+        pipe
     }
 
-    fn read_ready(&self, output: &pipe::Receiver) -> ControlFlow<()> {
+    fn read_ready(&self, pipe: &pipe::Receiver) -> ControlFlow<()> {
         let mut chunk = [0_u8; CHUNK_BYTES];
         // Under the lock, so that two readers cannot swap what they read.
         let mut lines = self.lock();
-        match output.try_read(&mut chunk) {
+        match pipe.try_read(&mut chunk) {
             Ok(0) => return ControlFlow::Break(()),
-            Ok(count) => self.function(&mut lines, &chunk[..count]),
+            Ok(count) => {
+                let place = lines.outputs.iter().position(|one| is(&one.pipe, pipe));
+                if let Some(place) = place {
+                    self.written(&mut lines, place, &chunk[..count]);
+                }
+            }
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
             Err(_) => return ControlFlow::Break(()),
         }
         ControlFlow::Continue(())
     }
 
-    /// Reads what has been written so far, so that it precedes what the platform writes next.
-    pub(crate) fn drain(&self) {
-        let Some(output) = self.output.get() else {
-            return;
-        };
-        let mut left = DRAIN_BYTES;
-        while let Some(count) = self.read_now(output.as_fd()) {
-            left = left.saturating_sub(count);
-            // A short read emptied the pipe.
-            if count < CHUNK_BYTES || left == 0 {
-                return;
+    /// Its writers are gone; a line that they did not end ends here.
+    fn close(&self, pipe: &pipe::Receiver) {
+        let mut lines = self.lock();
+        let current = lines.current;
+        for output in lines.outputs.extract_if(.., |one| is(&one.pipe, pipe)) {
+            if !output.pending.is_empty() {
+                self.emit(current, output.origin, &output.pending);
             }
         }
+    }
+
+    /// Reads what has been written so far, so that it precedes what the platform writes next.
+    pub(crate) fn drain(&self) {
+        let mut lines = self.lock();
+        for place in 0..lines.outputs.len() {
+            let mut left = DRAIN_BYTES;
+            while let Some(count) = self.read_now(&mut lines, place) {
+                left = left.saturating_sub(count);
+                // A short read emptied the pipe.
+                if count < CHUNK_BYTES || left == 0 {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// What is written from now on belongs to this invocation; its tail is kept if it is wanted.
+    pub(crate) fn open(&self, id: RequestId, tail: bool) {
+        self.lock().open(id, tail);
     }
 
     /// An invocation begins. `line` is made only when somebody will see it.
     pub(crate) fn begin(&self, id: RequestId, tail: bool, line: impl FnOnce() -> String) {
         let mut lines = self.lock();
-        lines.current = Some(id);
-        lines.tail = tail.then(Tail::default);
+        if lines.current != Some(id) {
+            lines.open(id, tail);
+        }
         if self.is_watched(&lines) {
             self.platform(&mut lines, &line());
         }
@@ -171,9 +226,12 @@ impl Log {
         lines.tail.take().map(Tail::into_bytes)
     }
 
-    /// Initialization succeeded: what it wrote belongs to no invocation's tail.
-    pub(crate) fn forget_tail(&self) {
-        self.lock().tail = None;
+    /// A line of the platform's that belongs to no invocation's beginning or end.
+    pub(crate) fn write(&self, line: impl FnOnce() -> String) {
+        let mut lines = self.lock();
+        if self.is_watched(&lines) {
+            self.platform(&mut lines, &line());
+        }
     }
 
     fn is_watched(&self, lines: &Lines) -> bool {
@@ -181,49 +239,53 @@ impl Log {
     }
 
     /// Asks the kernel, not the reactor, which may not have heard of the last bytes yet.
-    fn read_now(&self, fd: BorrowedFd<'_>) -> Option<usize> {
+    fn read_now(&self, lines: &mut Lines, place: usize) -> Option<usize> {
         let mut chunk = [const { MaybeUninit::<u8>::uninit() }; CHUNK_BYTES];
-        let mut lines = self.lock();
-        let (bytes, _) = rustix::io::read(fd, &mut chunk).ok()?;
-        self.function(&mut lines, bytes);
+        let pipe = lines.outputs.get(place)?.pipe.as_fd();
+        let (bytes, _) = rustix::io::read(pipe, &mut chunk).ok()?;
+        self.written(lines, place, bytes);
         Some(bytes.len())
     }
 
-    fn function(&self, lines: &mut Lines, bytes: &[u8]) {
+    fn written(&self, lines: &mut Lines, place: usize, bytes: &[u8]) {
         if let Some(tail) = &mut lines.tail {
             tail.push(bytes);
         }
         if matches!(self.sink, LogSink::None) {
             return;
         }
+        let current = lines.current;
+        let Some(output) = lines.outputs.get_mut(place) else {
+            return;
+        };
         let mut rest = bytes;
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-            self.line(lines, &rest[..end]);
+            self.line(current, output, &rest[..end]);
             rest = &rest[end + 1..];
         }
-        self.keep(lines, rest);
+        self.keep(current, output, rest);
     }
 
     /// A line came to its end.
-    fn line(&self, lines: &mut Lines, end: &[u8]) {
-        if lines.pending.is_empty() && end.len() <= limits::LOG_LINE_BYTES {
-            self.emit(lines.current, LogOrigin::Function, end);
+    fn line(&self, current: Option<RequestId>, output: &mut Output, end: &[u8]) {
+        if output.pending.is_empty() && end.len() <= limits::LOG_LINE_BYTES {
+            self.emit(current, output.origin, end);
             return;
         }
-        self.keep(lines, end);
-        let pending = std::mem::take(&mut lines.pending);
-        self.emit(lines.current, LogOrigin::Function, &pending);
+        self.keep(current, output, end);
+        let pending = std::mem::take(&mut output.pending);
+        self.emit(current, output.origin, &pending);
     }
 
     /// Keeps a line without its end; one that grows too long goes out in pieces.
-    fn keep(&self, lines: &mut Lines, mut bytes: &[u8]) {
+    fn keep(&self, current: Option<RequestId>, output: &mut Output, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            let room = limits::LOG_LINE_BYTES - lines.pending.len();
+            let room = limits::LOG_LINE_BYTES - output.pending.len();
             let (now, later) = bytes.split_at(room.min(bytes.len()));
-            lines.pending.extend_from_slice(now);
+            output.pending.extend_from_slice(now);
             if !later.is_empty() {
-                let piece = std::mem::take(&mut lines.pending);
-                self.emit(lines.current, LogOrigin::Function, &piece);
+                let piece = std::mem::take(&mut output.pending);
+                self.emit(current, output.origin, &piece);
             }
             bytes = later;
         }
@@ -235,12 +297,15 @@ impl Log {
             tail.end_line();
             tail.push(text.as_bytes());
         }
-        if !lines.pending.is_empty() {
-            let pending = std::mem::take(&mut lines.pending);
-            self.emit(lines.current, LogOrigin::Function, &pending);
+        let current = lines.current;
+        for output in &mut lines.outputs {
+            if !output.pending.is_empty() {
+                let pending = std::mem::take(&mut output.pending);
+                self.emit(current, output.origin, &pending);
+            }
         }
         for line in text.lines() {
-            self.emit(lines.current, LogOrigin::Platform, line.as_bytes());
+            self.emit(current, LogOrigin::Platform, line.as_bytes());
         }
     }
 
@@ -261,6 +326,17 @@ impl Log {
     fn lock(&self) -> MutexGuard<'_, Lines> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Lines {
+    fn open(&mut self, id: RequestId, tail: bool) {
+        self.current = Some(id);
+        self.tail = tail.then(Tail::default);
+    }
+}
+
+fn is(one: &Arc<pipe::Receiver>, other: &pipe::Receiver) -> bool {
+    std::ptr::eq(Arc::as_ptr(one), other)
 }
 
 /// The last bytes of what passed by.
@@ -317,14 +393,23 @@ mod tests {
         Log::new(Scope::default(), "/aws/lambda/f".into(), "s".into(), sink)
     }
 
-    #[test]
-    fn lines_are_framed_and_the_tail_is_raw() {
-        let (sink, seen) = collecting();
+    /// A log with one process, and the end of its pipe that the process has.
+    fn with_process(sink: LogSink) -> (Log, OwnedFd) {
+        let (output, input) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+        rustix::io::ioctl_fionbio(&output, true).unwrap();
         let log = log(sink);
+        log.attach(LogOrigin::Function, output).unwrap();
+        (log, input)
+    }
+
+    #[tokio::test]
+    async fn lines_are_framed_and_the_tail_is_raw() {
+        let (sink, seen) = collecting();
+        let (log, _input) = with_process(sink);
         let id = RequestId::random();
         log.begin(id, true, || "START x\n".into());
-        log.function(&mut log.lock(), b"one\ntw");
-        log.function(&mut log.lock(), b"o\nno end");
+        log.written(&mut log.lock(), 0, b"one\ntw");
+        log.written(&mut log.lock(), 0, b"o\nno end");
         let tail = log.finish(|| "END x\nREPORT x\n".into()).expect("a tail");
         assert_eq!(&tail[..], b"START x\none\ntwo\nno end\nEND x\nREPORT x\n");
         let seen: Vec<_> = seen
@@ -337,16 +422,16 @@ mod tests {
         assert_eq!(seen, want);
     }
 
-    #[test]
-    fn a_flood_without_line_breaks_is_split_and_bounded() {
+    #[tokio::test]
+    async fn a_flood_without_line_breaks_is_split_and_bounded() {
         let (sink, seen) = collecting();
-        let log = log(sink);
+        let (log, _input) = with_process(sink);
         log.begin(RequestId::random(), true, || "START\n".into());
         let chunk = vec![b'x'; 100_000];
         for _ in 0..20 {
-            log.function(&mut log.lock(), &chunk);
+            log.written(&mut log.lock(), 0, &chunk);
             let lines = log.lock();
-            assert!(lines.pending.len() <= limits::LOG_LINE_BYTES);
+            assert!(lines.outputs[0].pending.len() <= limits::LOG_LINE_BYTES);
             assert!(lines.tail.as_ref().unwrap().bytes.len() <= 2 * limits::LOG_TAIL_BYTES);
         }
         let tail = log.finish(|| "END\n".into()).expect("a tail");
@@ -364,13 +449,13 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_line_is_split_at_exactly_the_limit() {
+    #[tokio::test]
+    async fn a_line_is_split_at_exactly_the_limit() {
         let (sink, seen) = collecting();
-        let log = log(sink);
+        let (log, _input) = with_process(sink);
         let mut long = vec![b'a'; limits::LOG_LINE_BYTES + 1];
         long.push(b'\n');
-        log.function(&mut log.lock(), &long);
+        log.written(&mut log.lock(), 0, &long);
         let lengths: Vec<usize> = seen.lock().unwrap().iter().map(|(_, l)| l.len()).collect();
         assert_eq!(lengths, [limits::LOG_LINE_BYTES, 1]);
     }
@@ -390,10 +475,10 @@ mod tests {
                 rustix::io::write(&input, LINE).unwrap();
             }
         })));
-        log.attach(output).unwrap();
+        log.attach(LogOrigin::Function, output).unwrap();
         tokio::select! {
             biased;
-            () = log.follow() => unreachable!("the writer is still there"),
+            _ = log.follow() => unreachable!(),
             () = tokio::task::yield_now() => {}
         }
         assert!(written.load(Ordering::Relaxed) < LAST, "nobody else ran");
@@ -405,7 +490,7 @@ mod tests {
         log.begin(RequestId::random(), false, || {
             unreachable!("nobody would see it")
         });
-        log.function(&mut log.lock(), b"dropped");
+        log.written(&mut log.lock(), 0, b"dropped");
         assert_eq!(log.finish(|| unreachable!("nobody would see it")), None);
     }
 }

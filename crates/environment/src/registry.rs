@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 
 use crate::environment::{Environment, EnvironmentId};
 use crate::failure::Failure;
-use crate::lifecycle::{Event, State};
+use crate::lifecycle::{Event, Lifecycle, State};
 
 /// What people may know of an environment.
 #[derive(Debug, Clone, Serialize)]
@@ -20,6 +20,12 @@ pub struct EnvironmentInfo {
     pub function_arn: String,
     pub version: String,
     pub state: EnvironmentState,
+    /// Whether its processes stand still.
+    pub frozen: bool,
+    /// Whether its runtime has initialized; if it is idle and has not, the next invocation does it.
+    pub initialized: bool,
+    /// What the runtime called itself in its first call.
+    pub runtime_release: Option<String>,
     /// How long it has lived.
     pub age_ms: u64,
     pub invocations: u64,
@@ -34,11 +40,19 @@ pub enum EnvironmentState {
     Starting,
     Idle,
     Running,
+    /// Something failed; its processes are being stopped, and it will be vacant again.
+    Resetting,
     Ending,
 }
 
 impl EnvironmentState {
-    pub const ALL: [Self; 4] = [Self::Starting, Self::Idle, Self::Running, Self::Ending];
+    pub const ALL: [Self; 5] = [
+        Self::Starting,
+        Self::Idle,
+        Self::Running,
+        Self::Resetting,
+        Self::Ending,
+    ];
 
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -46,6 +60,7 @@ impl EnvironmentState {
             Self::Starting => "starting",
             Self::Idle => "idle",
             Self::Running => "running",
+            Self::Resetting => "resetting",
             Self::Ending => "ending",
         }
     }
@@ -93,8 +108,8 @@ impl Registry {
 
     /// How many there are in each state, in the order of [`EnvironmentState::ALL`].
     #[must_use]
-    pub fn counts(&self) -> [u32; 4] {
-        let mut counts = [0; 4];
+    pub fn counts(&self) -> [u32; EnvironmentState::ALL.len()] {
+        let mut counts = [0; EnvironmentState::ALL.len()];
         for environment in self.lock().values() {
             let state = environment.state();
             if let Some(index) = EnvironmentState::ALL.iter().position(|one| *one == state) {
@@ -159,18 +174,19 @@ impl Environment {
         let Some(before) = clock::now().checked_sub(std::time::Duration::from_millis(200)) else {
             return;
         };
-        if let Some(id) = self.overdue(before) {
+        if let Some(id) = self.with_lifecycle(|machine| machine.overdue(before)) {
             self.log.drain();
             self.happen(Event::TimedOut { id });
         }
     }
 
     fn state(&self) -> EnvironmentState {
-        self.with_state(|state| match state {
-            State::Provisioning | State::Initializing { .. } => EnvironmentState::Starting,
-            State::Idle { .. } => EnvironmentState::Idle,
+        self.with_lifecycle(|machine| match machine.state() {
+            State::Provisioning | State::Initializing(_) => EnvironmentState::Starting,
+            State::Idle { .. } | State::Cold(_) => EnvironmentState::Idle,
             State::Invoking(_) => EnvironmentState::Running,
-            State::ShuttingDown(_) | State::Terminated => EnvironmentState::Ending,
+            State::Stopping(stopping) if !stopping.for_good() => EnvironmentState::Resetting,
+            State::Stopping(_) | State::Ending(_) | State::Terminated => EnvironmentState::Ending,
         })
     }
 
@@ -181,6 +197,9 @@ impl Environment {
             function_arn: self.spec.function.to_string(),
             version: self.spec.version.to_string(),
             state: self.state(),
+            frozen: *self.frozen.borrow(),
+            initialized: self.with_lifecycle(Lifecycle::is_initialized),
+            runtime_release: self.release.get().map(|name| name.clone().into()),
             age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
             invocations: self.invocations.load(Ordering::Relaxed),
             memory_size_mb: self.spec.memory_mb,

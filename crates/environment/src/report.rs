@@ -3,12 +3,10 @@
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-use bootlace_types::{RequestId, limits};
-use bytes::Bytes;
+use bootlace_types::RequestId;
 
 use crate::failure::Failure;
-use crate::lifecycle::Report;
-use crate::spec::EnvironmentSpec;
+use crate::lifecycle::{Phase, Report};
 
 pub(crate) fn start_line(request_id: RequestId, version: &str) -> String {
     format!("START RequestId: {request_id} Version: {version}\n")
@@ -19,9 +17,13 @@ pub(crate) fn end_line(request_id: RequestId) -> String {
 }
 
 /// `INIT_REPORT`, which on demand appears only when initialization failed.
-pub(crate) fn init_report_line(duration: Duration, failure: &Failure) -> String {
+pub(crate) fn init_report_line(phase: Phase, duration: Duration, failure: &Failure) -> String {
+    let phase = match phase {
+        Phase::Init => "init",
+        Phase::Invoke => "invoke",
+    };
     let mut line = format!(
-        "INIT_REPORT Init Duration: {} ms\tPhase: init",
+        "INIT_REPORT Init Duration: {} ms\tPhase: {phase}",
         Ms(duration)
     );
     push_status(&mut line, failure);
@@ -52,21 +54,6 @@ pub(crate) fn report_line(report: &Report, memory_mb: u32, peak_bytes: u64) -> S
     }
     line.push('\n');
     line
-}
-
-/// The tail of an invocation whose environment could not start.
-pub(crate) fn tail_of_failed_start(
-    report: &Report,
-    spec: &EnvironmentSpec,
-    log: Option<&[u8]>,
-) -> Bytes {
-    let mut tail = log.unwrap_or_default().to_vec();
-    tail.extend_from_slice(start_line(report.request_id, &spec.version).as_bytes());
-    tail.extend_from_slice(end_line(report.request_id).as_bytes());
-    tail.extend_from_slice(report_line(report, spec.memory_mb, 0).as_bytes());
-    let excess = tail.len().saturating_sub(limits::LOG_TAIL_BYTES);
-    tail.drain(..excess);
-    Bytes::from(tail)
 }
 
 fn push_status(line: &mut String, failure: &Failure) {
@@ -100,6 +87,7 @@ mod tests {
             duration: Duration::from_micros(1_233_960),
             init: init.map(Duration::from_micros),
             produced: None,
+            extension_overhead: None,
             failure,
         }
     }
@@ -130,6 +118,7 @@ mod tests {
         assert!(line.ends_with(" MB\tStatus: timeout\n"), "{line}");
         assert_eq!(
             init_report_line(
+                Phase::Init,
                 Duration::from_micros(9_999_790),
                 &Failure::TimedOut { limit }
             ),

@@ -13,21 +13,21 @@ use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 
-use crate::environment::{Environment, NextAnswer, StreamAnswer};
+use crate::environment::Environment;
+use crate::extensions_api;
 use crate::failure::AnswerFault;
-use crate::lifecycle::{Event, Refusal, State, Verdict};
+use crate::hands::{NextAnswer, StreamAnswer};
+use crate::lifecycle::{Event, Lifecycle, Refusal, Verdict};
 use crate::stream_pump::{self, Pump};
 
-type Answer = Response<Full<Bytes>>;
+pub(crate) type Answer = Response<Full<Bytes>>;
 
 const VERSION: &str = "/2018-06-01";
 const ERROR_TYPE: HeaderName = HeaderName::from_static("lambda-runtime-function-error-type");
 const RESPONSE_MODE: HeaderName = HeaderName::from_static("lambda-runtime-function-response-mode");
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
+pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Of a body that is too large anyway, so much is read before the connection is given up.
 const DISCARD_BYTES: usize = 64 << 20;
-/// An error type in our log lines is cut here.
-const ERROR_TYPE_CHARS: usize = 128;
 
 /// Answers one call of a guest.
 pub(crate) async fn serve(
@@ -36,6 +36,10 @@ pub(crate) async fn serve(
 ) -> Result<Answer, Infallible> {
     let path = request.uri().path();
     let Some(path) = path.strip_prefix(VERSION) else {
+        if let Some(path) = path.strip_prefix(extensions_api::VERSION) {
+            let path = path.to_owned();
+            return Ok(Box::pin(extensions_api::serve(&environment, &path, request)).await);
+        }
         let ping = path == "/ping" && request.method() == Method::GET;
         return Ok(if ping {
             pong()
@@ -43,6 +47,7 @@ pub(crate) async fn serve(
             empty(StatusCode::NOT_FOUND)
         });
     };
+    environment.release(request.headers());
     let (get, post) = (
         request.method() == Method::GET,
         request.method() == Method::POST,
@@ -79,7 +84,7 @@ async fn next(environment: &Arc<Environment>) -> Answer {
         NextAnswer::Parked(event) => match event.await {
             Ok(event) => event.to_response(),
             // Another call took its place, or the environment ended.
-            Err(_) => refusal(Refusal::Transition {
+            Err(_) => refuse(Refusal::Transition {
                 from: "Ready",
                 to: "Ready",
             }),
@@ -97,7 +102,7 @@ async fn response(
     let streams = mode.is_some_and(|mode| mode == "streaming");
     let known_mode = streams || mode.is_none_or(HeaderValue::is_empty);
     let body = request.into_body();
-    let Some(_receiving) = environment.receive(|state| state.expects_answer(id)) else {
+    let Some(_receiving) = environment.receive(|machine| machine.expects_answer(id)) else {
         discard(body).await;
         return accepted_or(environment.happen(unwanted()));
     };
@@ -137,7 +142,7 @@ async fn error(
     request: Request<Incoming>,
 ) -> Answer {
     let body = request.into_body();
-    let Some(_receiving) = environment.receive(|state| state.expects_answer(id)) else {
+    let Some(_receiving) = environment.receive(|machine| machine.expects_answer(id)) else {
         discard(body).await;
         return accepted_or(environment.happen(unwanted()));
     };
@@ -160,8 +165,8 @@ fn unwanted() -> Event {
 
 async fn init_error(environment: &Arc<Environment>, request: Request<Incoming>) -> Answer {
     let error_type = error_type(request.headers());
-    let Some(_receiving) = environment.receive(State::expects_init_error) else {
-        let verdict = if environment.with_state(State::expects_init_error) {
+    let Some(_receiving) = environment.receive(Lifecycle::expects_init_error) else {
+        let verdict = if environment.with_lifecycle(Lifecycle::expects_init_error) {
             // One report is arriving already.
             Verdict::Refused(Refusal::Transition {
                 from: "InitError",
@@ -176,7 +181,7 @@ async fn init_error(environment: &Arc<Environment>, request: Request<Incoming>) 
     };
     let body = match collect(request.into_body()).await {
         Ok((body, _)) => body,
-        Err(fault) => return refusal(Refusal::Fault(fault)),
+        Err(fault) => return refuse(Refusal::Fault(fault)),
     };
     environment.log.drain();
     accepted_or(environment.happen(Event::InitError { error_type, body }))
@@ -248,7 +253,10 @@ fn error_type(headers: &HeaderMap) -> Box<str> {
         .unwrap_or("");
     if has_known_form(text) {
         let graphic = text.chars().filter(char::is_ascii_graphic);
-        return graphic.take(ERROR_TYPE_CHARS).collect::<String>().into();
+        return graphic
+            .take(limits::ERROR_TYPE_CHARS)
+            .collect::<String>()
+            .into();
     }
     if text.starts_with("Function.") {
         "Function.Unknown"
@@ -269,7 +277,7 @@ fn has_known_form(text: &str) -> bool {
     })
 }
 
-fn accepted_or(verdict: Verdict) -> Answer {
+pub(crate) fn accepted_or(verdict: Verdict) -> Answer {
     match verdict {
         Verdict::Accepted => {
             let mut answer = Response::new(Full::new(Bytes::from_static(b"{\"status\":\"OK\"}\n")));
@@ -277,12 +285,14 @@ fn accepted_or(verdict: Verdict) -> Answer {
             answer.headers_mut().insert(header::CONTENT_TYPE, JSON);
             answer
         }
-        Verdict::Refused(why) => refusal(why),
-        Verdict::None | Verdict::Park | Verdict::Deliver => refusal(Refusal::Unusable),
+        Verdict::Refused(why) => refuse(why),
+        Verdict::None | Verdict::Registered | Verdict::Park | Verdict::Deliver => {
+            refuse(Refusal::Unusable)
+        }
     }
 }
 
-fn refusal(why: Refusal) -> Answer {
+pub(crate) fn refuse(why: Refusal) -> Answer {
     let (status, error_type, message) = match why {
         Refusal::Transition { from, to } => {
             let message = format!(
@@ -316,6 +326,7 @@ fn refusal(why: Refusal) -> Answer {
             "TruncatedHTTPRequest",
             "HTTP request detected as truncated",
         ),
+        Refusal::Extension(why) => return extensions_api::refusal(&why),
         Refusal::InvokeTimeout => (StatusCode::GONE, "InvokeTimeout", "Invoke timeout"),
         Refusal::Unusable => (
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -326,10 +337,9 @@ fn refusal(why: Refusal) -> Answer {
     document(status, error_type, message)
 }
 
-fn document(status: StatusCode, error_type: &str, message: &str) -> Answer {
-    // Every text above is plain ASCII without quotes.
-    let body = format!("{{\"errorMessage\":\"{message}\",\"errorType\":\"{error_type}\"}}\n");
-    let mut answer = Response::new(Full::new(Bytes::from(body)));
+pub(crate) fn document(status: StatusCode, error_type: &str, message: &str) -> Answer {
+    let body = serde_json::json!({ "errorMessage": message, "errorType": error_type });
+    let mut answer = Response::new(Full::new(Bytes::from(format!("{body}\n"))));
     *answer.status_mut() = status;
     answer.headers_mut().insert(header::CONTENT_TYPE, JSON);
     answer
@@ -339,7 +349,7 @@ fn pong() -> Answer {
     Response::new(Full::new(Bytes::from_static(b"pong")))
 }
 
-fn empty(status: StatusCode) -> Answer {
+pub(crate) fn empty(status: StatusCode) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::new()));
     *answer.status_mut() = status;
     answer

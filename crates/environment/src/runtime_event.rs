@@ -13,6 +13,8 @@ const DEADLINE_MS: HeaderName = HeaderName::from_static("lambda-runtime-deadline
 const INVOKED_ARN: HeaderName = HeaderName::from_static("lambda-runtime-invoked-function-arn");
 const TRACE_ID: HeaderName = HeaderName::from_static("lambda-runtime-trace-id");
 const CLIENT_CONTEXT: HeaderName = HeaderName::from_static("lambda-runtime-client-context");
+const COGNITO_IDENTITY: HeaderName = HeaderName::from_static("lambda-runtime-cognito-identity");
+const TENANT_ID: HeaderName = HeaderName::from_static("lambda-runtime-aws-tenant-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// One event as `next` renders it.
@@ -22,10 +24,12 @@ pub(crate) struct RuntimeEvent {
     pub(crate) log_tail: bool,
     pub(crate) mode: ResponseMode,
     payload: Bytes,
-    deadline_ms: u64,
-    invoked_arn: Bytes,
-    trace_id: Bytes,
+    pub(crate) deadline_ms: u64,
+    pub(crate) invoked_arn: Bytes,
+    pub(crate) trace_id: Bytes,
     client_context: Option<Bytes>,
+    cognito_identity: Option<Bytes>,
+    tenant_id: Option<Bytes>,
 }
 
 impl RuntimeEvent {
@@ -40,6 +44,8 @@ impl RuntimeEvent {
             invoked_arn: invocation.invoked_arn,
             trace_id: invocation.trace_id.map_or_else(new_trace_id, Bytes::from),
             client_context: invocation.client_context.map(one_line),
+            cognito_identity: invocation.cognito_identity.map(one_line),
+            tenant_id: invocation.tenant_id.map(one_line),
         }
     }
 
@@ -56,6 +62,8 @@ impl RuntimeEvent {
             (INVOKED_ARN, Some(self.invoked_arn.clone())),
             (TRACE_ID, Some(self.trace_id.clone())),
             (CLIENT_CONTEXT, self.client_context.clone()),
+            (COGNITO_IDENTITY, self.cognito_identity.clone()),
+            (TENANT_ID, self.tenant_id.clone()),
         ];
         for (name, text) in texts {
             let Some(text) = text.filter(|text| !text.is_empty()) else {
@@ -108,6 +116,8 @@ mod tests {
             invoked_arn: Bytes::from_static(b"arn:aws:lambda:us-east-1:000000000000:function:f"),
             trace_id: trace_id.map(Into::into),
             client_context: client_context.map(Into::into),
+            cognito_identity: None,
+            tenant_id: None,
             log_tail: false,
             mode: ResponseMode::Buffered,
         };

@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bootlace_types::{FunctionArn, RequestId};
+use bootlace_types::{FunctionArn, RequestId, limits};
 use bytes::Bytes;
+
+use crate::stream::StreamLimits;
 
 /// All that every environment of one function version has in common.
 #[derive(Debug, Clone)]
@@ -29,6 +31,26 @@ pub struct EnvironmentSpec {
     pub log_level: Option<String>,
 }
 
+/// What the server decides for all its environments.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Initialization may take so long before it is tried again under an invocation.
+    pub init_limit: Duration,
+    /// An environment that has been idle for so long is frozen; `None` freezes none.
+    pub freeze_grace: Option<Duration>,
+    pub stream_limits: StreamLimits,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            init_limit: limits::INIT,
+            freeze_grace: Some(limits::FREEZE_GRACE),
+            stream_limits: StreamLimits::default(),
+        }
+    }
+}
+
 /// Host directories of the code and the layers, extracted and read-only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trees {
@@ -46,6 +68,9 @@ pub struct Invocation {
     pub trace_id: Option<String>,
     /// JSON text.
     pub client_context: Option<String>,
+    /// JSON text.
+    pub cognito_identity: Option<String>,
+    pub tenant_id: Option<String>,
     /// The answer waits for the REPORT line and carries the log's tail.
     pub log_tail: bool,
     pub mode: ResponseMode,

@@ -1,31 +1,29 @@
-//! The life of an environment's task: it makes the sandbox, starts the runtime, serves the
-//! connections, reads the output, sees the end, and destroys what is left.
+//! The life of an environment's task: it makes the sandbox, serves the connections, reads the output,
+//! starts and stops processes as the machine orders, and destroys what is left.
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
-use bootlace_sandbox::{Driver, Exit, ProcessSpec, Sandbox, SandboxSpec, SpawnError, TreeMount};
+use bootlace_sandbox::{Driver, SandboxSpec, TreeMount};
 use bootlace_tasks::TaskKind;
 use bootlace_types::{clock, limits};
 use tokio::net::TcpListener;
 
-use crate::bootstrap;
 use crate::connections::Connections;
 use crate::environment::{Environment, EnvironmentId, Home};
+use crate::extension_files::{self, ExtensionFile};
 use crate::failure::Failure;
-use crate::lifecycle::{Event, State};
+use crate::lifecycle::{Event, Lifecycle, Order};
 use crate::log::{Log, LogSink};
+use crate::processes::Processes;
 use crate::registry::Registry;
-use crate::spec::{EnvironmentSpec, Trees};
-use crate::stream::StreamLimits;
-use crate::variables::{Place, variables};
+use crate::spec::{EnvironmentSpec, Options, Trees};
+use crate::stop::stop;
 
 const ENVIRONMENT: TaskKind = TaskKind::disposable("environment").finished();
 /// The port of the Runtime API inside every sandbox.
 const RUNTIME_API_PORT: u16 = 9001;
-/// After `init/error` the runtime may end by itself, and finish its log, for so long.
-const INIT_ERROR_GRACE: Duration = Duration::from_millis(250);
 
 /// Everything a new environment needs.
 #[derive(Debug)]
@@ -34,17 +32,16 @@ pub struct Start {
     pub trees: Trees,
     pub driver: Driver,
     pub registry: Arc<Registry>,
-    pub init_limit: Duration,
     /// How long it took to get the trees.
     pub fetch: Duration,
+    pub options: Options,
     pub sink: LogSink,
-    pub stream_limits: StreamLimits,
 }
 
 impl Start {
     /// Starts an environment in a task of its own; its home hears what becomes of it, and first of
-    /// all exactly one of vacant and lost. `creating` is dropped when the runtime process runs or
-    /// cannot, `reservation` when nothing is left of the environment.
+    /// all exactly one of vacant and lost. `creating` is dropped when the sandbox stands and what
+    /// can start at once in it has started, `reservation` when nothing is left of the environment.
     pub fn run<C, R>(self, home: Weak<dyn Home>, creating: C, reservation: R) -> EnvironmentId
     where
         C: Send + 'static,
@@ -57,13 +54,8 @@ impl Start {
             self.spec.log_group.clone(),
         );
         let log = Log::new(scope, group, stream, self.sink.clone());
-        let environment = Arc::new(Environment::new(
-            id,
-            Arc::clone(&self.spec),
-            log,
-            home,
-            self.stream_limits,
-        ));
+        let spec = Arc::clone(&self.spec);
+        let environment = Arc::new(Environment::new(id, spec, self.options, log, home));
         environment.fetched(self.fetch);
         self.registry.insert(&environment);
         bootlace_tasks::spawn(ENVIRONMENT, async move {
@@ -72,15 +64,14 @@ impl Start {
                 environment: &environment,
                 registry: &self.registry,
             };
-            let provisioned = Box::pin(provision(&environment, &self, creating)).await;
-            let served = match provisioned {
-                Ok(stage) => Some(serve(&environment, stage, &self).await),
+            match Box::pin(provision(&environment, &self)).await {
+                Ok(listener) => live(&environment, listener, &self, creating).await,
                 Err(failure) => {
+                    drop(creating);
                     environment.happen(Event::Failed(failure));
-                    None
                 }
-            };
-            Box::pin(destroy(&environment, served)).await;
+            }
+            Box::pin(destroy(&environment)).await;
         });
         id
     }
@@ -102,20 +93,9 @@ impl Drop for Vanish<'_> {
     }
 }
 
-/// A running runtime process and where it calls.
-struct Stage {
-    listener: TcpListener,
-    exit: Exit,
-}
-
-async fn provision<P>(
-    environment: &Arc<Environment>,
-    start: &Start,
-    creating: P,
-) -> Result<Stage, Failure> {
-    let _creating = creating;
+/// Makes the sandbox.
+async fn provision(environment: &Arc<Environment>, start: &Start) -> Result<TcpListener, Failure> {
     let spec = &environment.spec;
-    let program = bootstrap::find(&start.trees).ok_or(Failure::NoBootstrap)?;
     let mount = |target: &str, layers: Vec<PathBuf>| TreeMount {
         target: target.into(),
         layers,
@@ -140,113 +120,136 @@ async fn provision<P>(
     })?;
     let listener = TcpListener::from_std(listener)
         .map_err(|error| platform("cannot listen in the sandbox", &error))?;
-    let known_as = program.to_string_lossy().into_owned();
-    let process = runtime_process(environment, &sandbox, program);
     environment.sandbox_ready(clock::now().saturating_duration_since(began));
-    environment.happen(Event::Started);
-    let spawned = sandbox.spawn(process).await;
     *environment
         .sandbox
         .lock()
-        .unwrap_or_else(PoisonError::into_inner) = Some(sandbox);
-    let process = spawned.map_err(|error| match error {
-        // The path that the code's author knows, whatever the driver made of it.
-        SpawnError::Exec { errno, .. } => Failure::Exec {
-            program: known_as,
-            errno,
-        },
-        SpawnError::Sandbox(error) => platform("cannot start the runtime", &error),
-    })?;
-    let attached = environment.log.attach(process.output);
-    attached.map_err(|error| platform("cannot read the runtime's output", &error))?;
-    Ok(Stage {
-        listener,
-        exit: process.exit,
-    })
-}
-
-fn runtime_process(environment: &Environment, sandbox: &Sandbox, program: PathBuf) -> ProcessSpec {
-    let inside = |path: &str| sandbox.inside(path);
-    let place = Place {
-        runtime_api: sandbox.address(),
-        log_stream: environment.log.stream(),
-        inside: &inside,
-    };
-    ProcessSpec {
-        args: vec![program.to_string_lossy().into_owned()],
-        program,
-        env: variables(&environment.spec, &place),
-        cwd: "/var/task".into(),
-    }
+        .unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(sandbox));
+    environment.happen(Event::Provisioned);
+    Ok(listener)
 }
 
 /// Serves until the environment ends, for whatever reason.
-async fn serve(environment: &Arc<Environment>, stage: Stage, start: &Start) -> Served {
-    let Stage { listener, mut exit } = stage;
-    let init_limit = start.init_limit;
+async fn live<C>(
+    environment: &Arc<Environment>,
+    listener: TcpListener,
+    start: &Start,
+    creating: C,
+) {
     let spare = Arc::clone(&start.registry.spare_connections);
-    let mut connections = Connections::new(Arc::clone(environment), listener, spare);
-    let mut init_timer = Some(Box::pin(tokio::time::sleep(init_limit)));
-    let mut output_open = true;
+    let connections = Connections::new(Arc::clone(environment), listener, spare);
+    tokio::select! {
+        () = work(environment, &connections, &start.trees, creating) => {}
+        never = connections.accept() => match never {},
+        never = environment.log.follow() => match never {},
+    }
+}
+
+/// Does what the machine orders, one thing after the other.
+async fn work<C>(
+    environment: &Arc<Environment>,
+    connections: &Connections,
+    trees: &Trees,
+    creating: C,
+) {
+    let mut creating = Some(creating);
+    let Some(sandbox) = environment.sandbox() else {
+        return;
+    };
+    let mut processes = Processes::new(Arc::clone(environment), sandbox);
     loop {
-        tokio::select! {
-            () = environment.stop.notified() => break,
-            () = connections.accept() => {}
-            () = environment.log.follow(), if output_open => output_open = false,
-            status = exit.wait() => {
-                environment.stream_read().await;
-                environment.log.drain();
-                environment.happen(Event::Failed(Failure::of_exit(status)));
-                break;
-            }
-            () = expired(&mut init_timer), if init_timer.is_some() => {
-                init_timer = None;
-                if environment.with_state(|state| matches!(state, State::Initializing { .. })) {
-                    environment.log.drain();
-                    environment.happen(Event::Failed(Failure::TimedOut { limit: init_limit }));
+        match environment.order() {
+            Order::Launch => {
+                let files = extension_files::find(&trees.layers);
+                let external = files.iter().map(|file| file.name.clone()).collect();
+                environment.happen(Event::Launched { external });
+                if let Err(failure) = launch(environment, &mut processes, files).await {
+                    environment.happen(Event::Failed(failure));
                 }
             }
+            Order::StartRuntime => {
+                environment.happen(Event::RuntimeStarted);
+                if let Err(failure) = processes.start_runtime(trees).await {
+                    environment.happen(Event::Failed(failure));
+                }
+            }
+            Order::Stop(how) => {
+                drop(creating.take());
+                match stop(environment, &mut processes, connections, &how).await {
+                    Ok(()) => environment.stopped(),
+                    Err(error) => {
+                        let failure = platform("cannot end the processes", &error);
+                        environment.happen(Event::Failed(failure));
+                    }
+                }
+            }
+            Order::End => return,
+            Order::Wait => {
+                drop(creating.take());
+                wait(environment, &mut processes).await;
+            }
         }
     }
-    Served { connections, exit }
 }
 
-struct Served {
-    connections: Connections,
-    exit: Exit,
-}
-
-async fn expired(timer: &mut Option<std::pin::Pin<Box<tokio::time::Sleep>>>) {
-    match timer {
-        Some(timer) => timer.await,
-        None => std::future::pending().await,
+async fn launch(
+    environment: &Arc<Environment>,
+    processes: &mut Processes,
+    files: Vec<ExtensionFile>,
+) -> Result<(), Failure> {
+    // The machine may have refused so many.
+    let initializing = environment.order() == Order::Wait || files.is_empty();
+    match initializing {
+        true => processes.start_extensions(files).await,
+        false => Ok(()),
     }
 }
 
-async fn destroy(environment: &Arc<Environment>, served: Option<Served>) {
-    if let Some(Served {
-        connections,
-        mut exit,
-    }) = served
-    {
-        if environment.with_state(State::ended_by_init_error) {
-            let _ = tokio::time::timeout(INIT_ERROR_GRACE, exit.wait()).await;
+/// Waits until something happens that may change the order, and tells the machine of it.
+async fn wait(environment: &Arc<Environment>, processes: &mut Processes) {
+    let tick = environment.with_lifecycle(Lifecycle::deadline);
+    let rest = environment.rest();
+    let look = tick.into_iter().chain(rest).min();
+    let timer = async {
+        match look {
+            Some(when) => tokio::time::sleep_until(when.into()).await,
+            None => std::future::pending().await,
         }
-        environment.log.drain();
-        drop(connections);
+    };
+    tokio::select! {
+        () = environment.wake.notified() => {}
+        failure = processes.ended() => {
+            environment.stream_read().await;
+            environment.log.drain();
+            environment.happen(Event::Failed(failure));
+        }
+        () = timer => {
+            if tick.is_some() {
+                environment.log.drain();
+                environment.happen(Event::Tick);
+            }
+        }
     }
+}
+
+async fn destroy(environment: &Arc<Environment>) {
+    environment.log.drain();
     let sandbox = environment
         .sandbox
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .take();
     let Some(sandbox) = sandbox else { return };
+    // Whoever still holds it lets go of it at once; it is then destroyed in the background.
+    let Some(sandbox) = Arc::into_inner(sandbox) else {
+        return;
+    };
     if let Err(error) = sandbox.destroy().await {
         tracing::warn!(environment = %environment.id, %error, "a sandbox was not destroyed cleanly");
     }
 }
 
-fn platform(what: &str, error: &dyn std::error::Error) -> Failure {
+pub(crate) fn platform(what: &str, error: &dyn std::error::Error) -> Failure {
     let mut context = format!("{what}: {error}");
     let mut source = error.source();
     while let Some(inner) = source {

@@ -48,7 +48,7 @@ enum Stop {
 
 impl Pump {
     pub(crate) fn new(environment: Arc<Environment>, id: RequestId, stream: GuestStream) -> Self {
-        let bucket = Bucket::new(clock::now(), environment.stream_limits);
+        let bucket = Bucket::new(clock::now(), environment.options.stream_limits);
         Self {
             environment,
             id,
@@ -64,15 +64,12 @@ impl Pump {
     /// Passes the whole body on; gives what the runtime is told.
     pub(crate) async fn run(mut self, mut body: Incoming) -> Verdict {
         self.environment.reads_stream(true);
-        // This runs within the connection's task, which has looked for more of the body already;
-        // when it looks again it acknowledges the head, for which the runtime may be waiting.
-        tokio::task::yield_now().await;
         let passed = self.pass_all(&mut body).await;
         self.environment.reads_stream(false);
         let event = match passed {
             Ok(trailers) => self.complete(trailers.as_ref()),
             Err(Stop::TooLarge) => self.broken(AnswerFault::StreamTooLarge {
-                limit: self.environment.stream_limits.limit_bytes,
+                limit: self.environment.options.stream_limits.limit_bytes,
             }),
             Err(Stop::Truncated) => {
                 // A runtime that crashed loses its connections first; its end tells more.
@@ -116,7 +113,7 @@ impl Pump {
             self.first.get_or_insert_with(clock::now);
         }
         while !data.is_empty() {
-            let left = self.environment.stream_limits.limit_bytes - self.bytes;
+            let left = self.environment.options.stream_limits.limit_bytes - self.bytes;
             let left = usize::try_from(left).unwrap_or(usize::MAX);
             let most = data.len().min(limits::STREAM_CHUNK_BYTES).min(left);
             if most == 0 {

@@ -77,6 +77,26 @@ pub(crate) fn variables(spec: &EnvironmentSpec, place: &Place<'_>) -> Vec<(Strin
     all
 }
 
+/// The variables of an extension: the runtime's without those that only a runtime needs.
+pub(crate) fn extension_variables(
+    spec: &EnvironmentSpec,
+    place: &Place<'_>,
+) -> Vec<(String, String)> {
+    const RUNTIME_ONLY: [&str; 8] = [
+        "AWS_EXECUTION_ENV",
+        "AWS_LAMBDA_LOG_GROUP_NAME",
+        "AWS_LAMBDA_LOG_STREAM_NAME",
+        "AWS_XRAY_CONTEXT_MISSING",
+        "AWS_XRAY_DAEMON_ADDRESS",
+        "LAMBDA_RUNTIME_DIR",
+        "LAMBDA_TASK_ROOT",
+        "AWS_LAMBDA_DOTNET_PREJIT",
+    ];
+    let mut all = variables(spec, place);
+    all.retain(|(name, _)| !name.starts_with('_') && !RUNTIME_ONLY.contains(&&**name));
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

@@ -153,6 +153,8 @@ fn request(payload: Bytes, log_tail: bool) -> InvokeRequest {
         qualifier: None,
         payload,
         client_context: None,
+        cognito_identity: None,
+        tenant_id: None,
         trace_id: None,
         log_tail,
     }

@@ -5,19 +5,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bootlace_environment::{
-    Driver, EnvironmentInfo, Failure, LogSink, Outcome, Registry, ResponseMode, StreamLimits,
+    Driver, EnvironmentInfo, LogSink, Options, Outcome, Registry, ResponseMode, StreamLimits,
 };
 use bootlace_store::logs::LogStore;
 use bootlace_store::{Rev, Store};
 use bootlace_tasks::TaskKind;
-use bootlace_types::{FunctionArn, Qualifier, RequestId, Scope, clock, limits};
+use bootlace_types::{FunctionArn, Qualifier, Scope, clock, limits};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::catalog::{self, Catalog, Function, Readiness};
 use crate::fleet::Fleets;
 use crate::logs;
-use crate::meeting::{Answer, Guarded, Unserved, begin};
+use crate::meeting::{Answer, Guarded, begin};
 use crate::metrics_names::{self, Metrics};
 use crate::observation::Observation;
 use crate::request::{InvokeError, InvokeRequest, InvokeResponse};
@@ -43,6 +43,8 @@ pub struct DispatcherOptions {
     pub idle_timeout: Duration,
     /// Initialization may take so long.
     pub init_timeout: Duration,
+    /// Environments that have been idle for so long are frozen; `None` freezes none.
+    pub freeze_grace: Option<Duration>,
     /// Environments there may be at once, idle ones included.
     pub max_environments: usize,
     /// Sandboxes that may be made at once.
@@ -66,6 +68,7 @@ impl Default for DispatcherOptions {
             account_concurrency: limits::ACCOUNT_CONCURRENCY,
             idle_timeout: limits::IDLE_ENVIRONMENT,
             init_timeout: limits::INIT,
+            freeze_grace: Some(limits::FREEZE_GRACE),
             max_environments: limits::ENVIRONMENTS,
             max_creating: limits::CREATING,
             settle_wait: limits::SETTLE_WAIT,
@@ -113,11 +116,14 @@ impl Dispatcher {
             driver,
             registry: Arc::clone(&registry),
             metrics: metrics.clone(),
-            init_limit: options.init_timeout,
+            options: Options {
+                init_limit: options.init_timeout,
+                freeze_grace: options.freeze_grace,
+                stream_limits: options.stream,
+            },
             settle_wait: options.settle_wait,
             sink: logs::sink(options.logs, &store.logs),
             spans: options.spans,
-            stream_limits: options.stream,
             room: Arc::new(Semaphore::new(options.max_environments)),
             creating: Arc::new(Semaphore::new(options.max_creating.max(1))),
             all: Mutex::default(),
@@ -218,16 +224,11 @@ impl Dispatcher {
             Readiness::Pending => Box::pin(self.pending(&request)).await?,
         };
         let mut observation = Observation::admit(&function, &mut request)?;
-        let (request_id, log_tail) = (request.request_id, request.log_tail);
         let running = match begin(&function, request, mode, &mut observation).await {
             Ok(running) => running,
-            Err(grant) => {
-                let outcome = unserved(grant, request_id, log_tail);
-                match &outcome {
-                    Ok(outcome) => observation.ended(outcome.error.as_ref()),
-                    Err(why) => observation.refused(why),
-                }
-                return Ok((function, Answer::Whole(outcome?)));
+            Err(why) => {
+                observation.refused(&why);
+                return Err(why);
             }
         };
         let answer = Guarded::new(running, observation).await;
@@ -379,23 +380,6 @@ async fn sample(
         if let Some(since) = clock::now().checked_sub(idle_timeout) {
             fleets.expire(since);
         }
-    }
-}
-
-/// What an invocation gets that no environment could serve.
-fn unserved(
-    grant: Unserved,
-    request_id: RequestId,
-    log_tail: bool,
-) -> Result<Outcome, InvokeError> {
-    match grant {
-        Unserved::Refused(why) => Err(why),
-        Unserved::Lost(lost) => match lost.failure {
-            Some(Failure::Platform { context }) => Err(InvokeError::Platform { context }),
-            _ => lost
-                .outcome(request_id, log_tail)
-                .ok_or(InvokeError::ShuttingDown),
-        },
     }
 }
 

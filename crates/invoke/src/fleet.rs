@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use bootlace_environment::{
-    Driver, EnvironmentId, EnvironmentSpec, Failure, Home, IdleLease, LogSink, Lost, Registry,
-    Start, StreamLimits, Trees, Was,
+    Driver, EnvironmentId, EnvironmentSpec, Failure, Home, IdleLease, LogSink, Lost, Options,
+    Registry, Start, Trees, Was,
 };
 use bootlace_store::Store;
 use bootlace_store::record::FunctionConfig;
@@ -14,7 +14,7 @@ use bootlace_types::{Digest, clock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::metrics_names::Metrics;
-use crate::pool::{Pool, Ticket, Vacancy};
+use crate::pool::{Pool, Ticket, Vacancy, Warmth};
 use crate::request::{InvokeError, throttle};
 use crate::series::Recorder;
 use crate::spans::SpanSink;
@@ -30,11 +30,10 @@ pub(crate) struct Fleets {
     pub(crate) driver: Driver,
     pub(crate) registry: Arc<Registry>,
     pub(crate) metrics: Metrics,
-    pub(crate) init_limit: Duration,
+    pub(crate) options: Options,
     pub(crate) settle_wait: Duration,
     pub(crate) sink: LogSink,
     pub(crate) spans: SpanSink,
-    pub(crate) stream_limits: StreamLimits,
     /// One permit for each environment there may be.
     pub(crate) room: Arc<Semaphore>,
     /// One permit for each sandbox that may be made at once.
@@ -85,8 +84,6 @@ impl Fleets {
 #[derive(Debug)]
 pub(crate) enum Grant {
     Lease(IdleLease),
-    /// The environment started for it is lost.
-    Lost(Box<Lost>),
     Refused(InvokeError),
 }
 
@@ -200,10 +197,9 @@ impl Fleet {
             trees,
             driver: self.shared.driver.clone(),
             registry: Arc::clone(&self.shared.registry),
-            init_limit: self.shared.init_limit,
             fetch: took,
+            options: self.shared.options,
             sink: self.shared.sink.clone(),
-            stream_limits: self.shared.stream_limits,
         };
         let home: Weak<dyn Home> = self.me.clone();
         start.run(home, creating, reservation);
@@ -253,12 +249,19 @@ impl Fleet {
     }
 }
 
+fn warmth(lease: &IdleLease) -> Warmth {
+    match lease.is_initialized() {
+        true => Warmth::Warm,
+        false => Warmth::Cold,
+    }
+}
+
 impl Home for Fleet {
     fn vacant(&self, lease: IdleLease, was: Was) {
         if was == Was::Starting {
             self.shared.metrics.cold_starts.increment(1);
             self.recorder.cold_start();
-            if let Some(phases) = lease.phases() {
+            if let Some(phases) = lease.phases().filter(|_| lease.is_initialized()) {
                 self.shared
                     .metrics
                     .sandbox
@@ -266,22 +269,32 @@ impl Home for Fleet {
                 self.shared.metrics.init.record(phases.init.as_secs_f64());
             }
         }
-        let mut vacancy = self.lock().vacant(lease, was);
+        let how_warm = warmth(&lease);
+        let mut vacancy = self.lock().vacant(lease, was, how_warm);
         loop {
             match vacancy {
                 Vacancy::Kept => return,
                 Vacancy::Retire(lease) => return lease.shut_down(),
                 Vacancy::Serve(way, lease) => match way.send(Grant::Lease(lease)) {
                     // The waiter went away just now: the next one, or idle.
-                    Err(Grant::Lease(lease)) => vacancy = self.lock().vacant(lease, Was::Idle),
+                    Err(Grant::Lease(lease)) => {
+                        let how_warm = warmth(&lease);
+                        vacancy = self.lock().vacant(lease, Was::Idle, how_warm);
+                    }
                     Ok(()) | Err(_) => return,
                 },
             }
         }
     }
 
-    fn settling(&self) {
-        self.lock().settling();
+    fn settling(&self, id: EnvironmentId, was: Was) {
+        let mut pool = self.lock();
+        pool.settling();
+        if was == Was::Idle {
+            let leases = pool.remove(|lease| lease.id() == id);
+            drop(pool);
+            drop(leases);
+        }
     }
 
     fn lost(&self, lost: Lost) {
@@ -289,7 +302,13 @@ impl Home for Fleet {
             tracing::error!(function = %self.spec.function, context, "an environment failed");
         }
         match lost.was {
-            Was::Starting => self.not_started(Grant::Lost(Box::new(lost))),
+            Was::Starting => self.not_started(Grant::Refused(match lost.failure {
+                Some(Failure::Platform { context }) => InvokeError::Platform { context },
+                Some(failure) => InvokeError::Platform {
+                    context: failure.to_string(),
+                },
+                None => InvokeError::ShuttingDown,
+            })),
             was => {
                 let id = lost.id;
                 let mut pool = self.lock();

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bootlace_environment::{
-    Chunks, Finishing, IdleLease, Invocation, Lost, Outcome, Reply, ResponseMode, Running,
+    Chunks, Finishing, IdleLease, Invocation, Outcome, Reply, ResponseMode, Running,
 };
 use bootlace_tasks::TaskKind;
 
@@ -21,19 +21,13 @@ const ATTEMPTS: usize = 8;
 
 const ABANDONED: TaskKind = TaskKind::disposable("abandoned invocation").finished();
 
-/// Why an invocation did not begin.
-pub(crate) enum Unserved {
-    Lost(Box<Lost>),
-    Refused(InvokeError),
-}
-
 /// Hands the event to an environment, or to another if the first has ended meanwhile.
 pub(crate) async fn begin(
     function: &Function,
     request: InvokeRequest,
     mode: ResponseMode,
     observation: &mut Observation,
-) -> Result<Running, Unserved> {
+) -> Result<Running, InvokeError> {
     let invoked_arn = match request.qualifier {
         Some(_) => function.latest_arn.clone(),
         None => function.arn.clone(),
@@ -44,6 +38,8 @@ pub(crate) async fn begin(
         invoked_arn,
         trace_id: request.trace_id,
         client_context: request.client_context,
+        cognito_identity: request.cognito_identity,
+        tenant_id: request.tenant_id,
         log_tail: request.log_tail,
         mode,
     };
@@ -58,10 +54,13 @@ pub(crate) async fn begin(
         }
     }
     let context = "no environment stayed alive".into();
-    attempt.map_err(|_| Unserved::Refused(InvokeError::Platform { context }))
+    attempt.map_err(|_| InvokeError::Platform { context })
 }
 
-async fn lease(function: &Function, observation: &mut Observation) -> Result<IdleLease, Unserved> {
+async fn lease(
+    function: &Function,
+    observation: &mut Observation,
+) -> Result<IdleLease, InvokeError> {
     if let Some(lease) = function.fleet.take() {
         observation.leased(&lease);
         return Ok(lease);
@@ -72,8 +71,7 @@ async fn lease(function: &Function, observation: &mut Observation) -> Result<Idl
             observation.leased(&lease);
             Ok(lease)
         }
-        Grant::Lost(lost) => Err(Unserved::Lost(lost)),
-        Grant::Refused(why) => Err(Unserved::Refused(why)),
+        Grant::Refused(why) => Err(why),
     }
 }
 

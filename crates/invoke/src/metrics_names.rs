@@ -89,7 +89,7 @@ pub(crate) struct Metrics {
     pub(crate) fetch: Histogram,
     pub(crate) sandbox: Histogram,
     pub(crate) init: Histogram,
-    environments: [Gauge; 4],
+    environments: [Gauge; EnvironmentState::ALL.len()],
 }
 
 impl std::fmt::Debug for Metrics {
@@ -128,7 +128,7 @@ impl Metrics {
     }
 
     /// Sets the gauges, in the order of [`EnvironmentState::ALL`].
-    pub(crate) fn environments(&self, counts: [u32; 4]) {
+    pub(crate) fn environments(&self, counts: [u32; EnvironmentState::ALL.len()]) {
         for (gauge, count) in self.environments.iter().zip(counts) {
             gauge.set(f64::from(count));
         }

@@ -31,6 +31,14 @@ struct Waiter<W> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ticket(u64);
 
+/// How soon a vacant environment can serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Warmth {
+    Warm,
+    /// It must initialize first: it is the last to be used and the first to go.
+    Cold,
+}
+
 /// What becomes of a vacant environment.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Vacancy<L, W> {
@@ -93,13 +101,16 @@ impl<L, W> Pool<L, W> {
         self.settling += 1;
     }
 
-    pub(crate) fn vacant(&mut self, lease: L, was: Was) -> Vacancy<L, W> {
+    pub(crate) fn vacant(&mut self, lease: L, was: Was, warmth: Warmth) -> Vacancy<L, W> {
         self.discount(was);
         match self.waiters.pop_front() {
             Some(waiter) => Vacancy::Serve(waiter.way, lease),
             None if self.retired => Vacancy::Retire(lease),
             None => {
-                self.idle.push(lease);
+                match warmth {
+                    Warmth::Warm => self.idle.push(lease),
+                    Warmth::Cold => self.idle.insert(0, lease),
+                }
                 Vacancy::Kept
             }
         }
@@ -116,12 +127,12 @@ impl<L, W> Pool<L, W> {
         (way, self.missing_starts())
     }
 
-    /// Takes idle leases that match, those that waited longest first.
+    /// Takes idle leases that match, those first that nobody would miss.
     pub(crate) fn remove(&mut self, mut matches: impl FnMut(&L) -> bool) -> Vec<L> {
         self.idle.extract_if(.., |lease| matches(lease)).collect()
     }
 
-    /// The lease that has waited longest.
+    /// The lease that nobody would miss: one that must initialize, or that has waited longest.
     pub(crate) fn oldest(&self) -> Option<&L> {
         self.idle.first()
     }

@@ -17,6 +17,10 @@ pub struct InvokeRequest {
     pub payload: Bytes,
     /// JSON text, already decoded from the caller's base64.
     pub client_context: Option<String>,
+    /// JSON text about the caller's Cognito identity.
+    pub cognito_identity: Option<String>,
+    /// The tenant, of functions whose tenants are kept apart.
+    pub tenant_id: Option<String>,
     /// `X-Amzn-Trace-Id` as it came; one is made when it is absent.
     pub trace_id: Option<String>,
     /// Whether the answer waits for the log's REPORT line and carries its tail.

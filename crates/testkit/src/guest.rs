@@ -37,6 +37,14 @@ pub enum Action {
     InitError(&'static str, &'static str),
     /// Any other call: method and path.
     Call(&'static str, &'static str),
+    /// Any other call: method, path, headers as complete lines, body.
+    CallWith(&'static str, String, String, String),
+    /// Registers as an extension under this name for these events, JSON text; keeps the identifier.
+    Register(String, &'static str),
+    /// Asks for the extension's next event.
+    EventNext,
+    /// Says that the extension cannot go on: `init` or `exit`, and the error's type.
+    ExtensionFails(&'static str, &'static str),
     /// Writes to standard output.
     Print(Body),
     Sleep(Duration),
@@ -65,8 +73,6 @@ pub struct Chunked {
     /// Trailers, complete lines.
     pub trailers: &'static str,
     pub end: End,
-    /// Small pieces wait until those before are acknowledged, as with official clients.
-    pub nagle: bool,
     /// Bytes that were written so far.
     pub written: watch::Sender<u64>,
 }
@@ -214,6 +220,7 @@ impl Guest {
             output,
             wire: None,
             current: Seen::default(),
+            identifier: String::new(),
             transcript: self.transcript,
             kept: Vec::new(),
         };
@@ -226,6 +233,8 @@ struct Run<W> {
     output: W,
     wire: Option<Wire>,
     current: Seen,
+    /// The header line that says which extension it is.
+    identifier: String,
     transcript: Transcript,
     kept: Vec<Wire>,
 }
@@ -293,6 +302,31 @@ impl<W: AsyncWrite + Unpin> Run<W> {
             Action::Call(method, path) => {
                 self.call(method, path, "", &[]).await?;
             }
+            Action::CallWith(method, path, headers, body) => {
+                self.call(method, path, headers, body.as_bytes()).await?;
+            }
+            Action::Register(name, events) => {
+                let headers = format!("Lambda-Extension-Name: {name}\r\n");
+                let body = format!("{{\"events\":{events}}}");
+                let path = "/2020-01-01/extension/register";
+                let seen = self.call("POST", path, &headers, body.as_bytes()).await?;
+                if let Some(identifier) = seen.header("Lambda-Extension-Identifier") {
+                    self.identifier = format!("Lambda-Extension-Identifier: {identifier}\r\n");
+                }
+            }
+            Action::EventNext => {
+                let path = "/2020-01-01/extension/event/next";
+                let identifier = self.identifier.clone();
+                self.call("GET", path, &identifier, &[]).await?;
+            }
+            Action::ExtensionFails(when, error_type) => {
+                let path = format!("/2020-01-01/extension/{when}/error");
+                let headers = format!(
+                    "{}Lambda-Extension-Function-Error-Type: {error_type}\r\n",
+                    self.identifier
+                );
+                self.call("POST", &path, &headers, b"{}").await?;
+            }
             Action::Print(body) => {
                 let bytes = self.bytes(body);
                 self.output.write_all(&bytes).await?;
@@ -322,7 +356,6 @@ impl<W: AsyncWrite + Unpin> Run<W> {
             Some(wire) => wire,
             None => Wire::connect(self.address).await?,
         };
-        wire.nagle(answer.nagle)?;
         let head = format!(
             "POST {path} HTTP/1.1\r\nHost: runtime\r\nTransfer-Encoding: chunked\r\n\
              Lambda-Runtime-Function-Response-Mode: streaming\r\n{}\r\n",

@@ -96,6 +96,25 @@ pub const OPEN_FILES: u64 = 1_024;
 
 /// Init phase of an on-demand environment. AWS.
 pub const INIT: Duration = Duration::from_secs(10);
+/// Extensions of a function, count. AWS.
+pub const EXTENSIONS: usize = 10;
+/// Body of a registration, bytes. Ours.
+pub const EXTENSION_BODY_BYTES: usize = 64 * 1_024;
+/// An error type that a guest reports is cut here, characters. Ours.
+pub const ERROR_TYPE_CHARS: usize = 128;
+/// What a runtime calls itself is cut here, characters. Ours.
+pub const USER_AGENT_CHARS: usize = 256;
+/// Time for the end of an environment with internal extensions only. AWS.
+pub const SHUTDOWN_INTERNAL: Duration = Duration::from_millis(500);
+/// Time for the end of an environment with external extensions. AWS.
+pub const SHUTDOWN_EXTERNAL: Duration = Duration::from_millis(2_000);
+/// The part of it that the runtime has. AWS.
+pub const SHUTDOWN_RUNTIME_SHARE: f64 = 0.3;
+/// A party that said that it cannot go on may end by itself, and finish its log, for so long. Ours.
+pub const PARTY_ERROR_GRACE: Duration = Duration::from_millis(250);
+/// An environment that has been idle for so long is frozen, unless configured. Ours: AWS does it at
+/// once.
+pub const FREEZE_GRACE: Duration = Duration::from_millis(50);
 /// Concurrent executions of one account, count. AWS default.
 pub const ACCOUNT_CONCURRENCY: u32 = 1_000;
 /// Concurrency that must stay unreserved, count. AWS.

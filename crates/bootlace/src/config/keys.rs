@@ -152,6 +152,12 @@ pub(super) const KEYS: &[Key] = &[
         |c| whole(c.sandbox.templates),
     ),
     key(
+        "sandbox.freeze",
+        "Whether the processes of idle environments stand still, as AWS's do",
+        |c, v| put(&mut c.sandbox.freeze, yes_or_no(v)),
+        |c| Value::Boolean(c.sandbox.freeze),
+    ),
+    key(
         "invoke.account_concurrency",
         "Concurrent executions of one account; more are answered with 429",
         |c, v| put(&mut c.invoke.account_concurrency, number(v, 1, 1_000_000)),

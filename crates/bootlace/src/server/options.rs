@@ -6,6 +6,7 @@ use bootlace_invoke::{DispatcherOptions, SpanSink};
 use bootlace_sandbox::{Driver, Isolation, LinuxOptions, PoolOptions, SpawnerCommand};
 use bootlace_store::DataDir;
 use bootlace_store::logs::LogOptions;
+use bootlace_types::limits;
 
 use crate::config::{self, Config};
 use crate::otlp::Exporter;
@@ -49,8 +50,11 @@ pub(super) fn control(config: &Config) -> ControlOptions {
     }
 }
 
-pub(super) fn dispatcher(config: &config::Invoke, spans: SpanSink) -> DispatcherOptions {
+pub(super) fn dispatcher(config: &Config, spans: SpanSink) -> DispatcherOptions {
+    let freeze_grace = config.sandbox.freeze.then_some(limits::FREEZE_GRACE);
+    let config = &config.invoke;
     DispatcherOptions {
+        freeze_grace,
         account_concurrency: config.account_concurrency,
         idle_timeout: config.idle_timeout,
         init_timeout: config.init_timeout,

@@ -5,14 +5,21 @@ use std::time::{Duration, Instant};
 
 use bootlace_types::RequestId;
 use bytes::Bytes;
+use uuid::Uuid;
 
-use crate::failure::{AnswerFault, Failure};
+use crate::failure::{AnswerFault, ExtensionFault, Failure};
 
 /// What happens to an environment.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// The sandbox stands, the runtime process is about to start.
-    Started,
+    /// The sandbox stands, nothing runs in it yet.
+    Provisioned,
+    /// The processes of these external extensions are about to start; there may be none.
+    Launched {
+        external: Vec<Box<str>>,
+    },
+    /// The runtime process is about to start.
+    RuntimeStarted,
     Invoke {
         request_id: RequestId,
         limit: Duration,
@@ -54,12 +61,36 @@ pub(crate) enum Event {
         error_type: Box<str>,
         body: Bytes,
     },
+    /// An extension registers; `id` is what it is called if it may.
+    Register {
+        name: Box<str>,
+        events: Vec<Box<str>>,
+        id: Uuid,
+    },
+    /// An extension calls `event/next`.
+    ExtensionNext {
+        id: Uuid,
+    },
+    /// An extension says that it cannot go on.
+    ExtensionFails {
+        id: Uuid,
+        fault: ExtensionFault,
+        reported: Box<str>,
+    },
     /// The invocation's time is over.
     TimedOut {
         id: RequestId,
     },
-    /// The environment cannot go on: start failed, process ended, memory or init limit passed.
+    /// Time has passed: see [`super::Lifecycle::deadline`].
+    Tick,
+    /// A process ended, could not start, or used too much memory.
     Failed(Failure),
+    /// The runtime is gone, the extensions hear of the end and may work until the deadline.
+    Farewell {
+        deadline_ms: u64,
+    },
+    /// Nothing runs in the sandbox any more.
+    Stopped,
     /// Its owner wants it to end.
     Shutdown,
     /// The sandbox is gone.
@@ -71,14 +102,54 @@ pub(crate) enum Event {
 pub(crate) struct Actions {
     /// For whoever brought the event.
     pub(crate) verdict: Verdict,
+    /// Initialization is over.
+    pub(crate) init: Option<InitReport>,
+    /// Write START of this invocation, and keep its log's tail if need be: its event goes out, or
+    /// its initialization failed.
+    pub(crate) begin: Option<(RequestId, bool)>,
+    /// What the parked parties get.
+    pub(crate) deliver: Option<Deliver>,
+    /// The runtime's part of the invocation is over.
+    pub(crate) runtime_done: Option<RuntimeDone>,
     /// Write END and REPORT of the invocation that is over.
     pub(crate) report: Option<Report>,
     /// Tell the owner; before the caller, who may come back at once.
     pub(crate) notice: Option<Notice>,
     /// For the caller of the invocation.
     pub(crate) answer: Option<Answer>,
-    /// Destroy the sandbox.
-    pub(crate) destroy: bool,
+    /// The environment's task has something to do: see [`super::Lifecycle::order`].
+    pub(crate) wake: bool,
+}
+
+/// An event for those who wait for one; extensions are named by their places.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Deliver {
+    Invocation {
+        extensions: Vec<usize>,
+    },
+    Shutdown {
+        extensions: Vec<usize>,
+        reason: ShutdownReason,
+        deadline_ms: u64,
+    },
+}
+
+/// Why the extensions are told to end, in AWS's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ShutdownReason {
+    Spindown,
+    Timeout,
+    Failure,
+}
+
+impl ShutdownReason {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Spindown => "spindown",
+            Self::Timeout => "timeout",
+            Self::Failure => "failure",
+        }
+    }
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -87,6 +158,8 @@ pub(crate) enum Verdict {
     #[default]
     None,
     Accepted,
+    /// The extension is registered.
+    Registered,
     /// Hold the call until there is an event.
     Park,
     /// Give it the event of the running invocation.
@@ -94,7 +167,7 @@ pub(crate) enum Verdict {
     Refused(Refusal),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// The call is not allowed in the runtime's state.
     Transition {
@@ -105,8 +178,30 @@ pub(crate) enum Refusal {
     Fault(AnswerFault),
     /// The invocation's time was over before its answer came.
     InvokeTimeout,
+    Extension(ExtensionRefusal),
     /// The environment is ending; for an invoker: it is not idle.
     Unusable,
+}
+
+/// Why an extension's call is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ExtensionRefusal {
+    /// The call is not allowed in its state; `who` is its name or its id, as AWS's text has it.
+    Transition {
+        from: &'static str,
+        to: &'static str,
+        who: Box<str>,
+    },
+    RegistrationClosed,
+    NameTaken,
+    TooMany,
+    InvalidEventType {
+        event: Box<str>,
+        reason: &'static str,
+    },
+    /// Nobody has this id; AWS's texts differ between its calls.
+    Unknown(Uuid),
+    UnknownIdentifier,
 }
 
 /// What the caller gets; of a streamed answer, what it gets after the last piece.
@@ -125,13 +220,41 @@ pub(crate) struct Sent {
     pub(crate) bytes: u64,
 }
 
-/// The same, measured from the invocation's beginning: AWS's spans `responseLatency` and
+/// The same, measured from when the runtime had the event: AWS's spans `responseLatency` and
 /// `responseDuration`, and `producedBytes`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Produced {
     pub(crate) latency: Duration,
     pub(crate) duration: Duration,
     pub(crate) bytes: u64,
+}
+
+/// In which phase an initialization ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Init,
+    /// Under an invocation, within its time: AWS's suppressed initialization.
+    Invoke,
+}
+
+/// The facts of an initialization that is over.
+#[derive(Debug, PartialEq)]
+pub(crate) struct InitReport {
+    pub(crate) phase: Phase,
+    pub(crate) duration: Duration,
+    pub(crate) failure: Option<Failure>,
+}
+
+/// The runtime's part of an invocation, up to its `next` or its end.
+#[derive(Debug, PartialEq)]
+pub(crate) struct RuntimeDone {
+    pub(crate) request_id: RequestId,
+    pub(crate) duration: Duration,
+    /// What the runtime answered, if it did.
+    pub(crate) produced: Option<Produced>,
+    /// From the answer to the runtime's `next`.
+    pub(crate) overhead: Option<Duration>,
+    pub(crate) failure: Option<Failure>,
 }
 
 /// The facts of an invocation's REPORT line.
@@ -142,16 +265,20 @@ pub(crate) struct Report {
     pub(crate) init: Option<Duration>,
     /// What the runtime answered, if it did.
     pub(crate) produced: Option<Produced>,
+    /// From the runtime's `next` to that of the last extension, if there was one to wait for.
+    pub(crate) extension_overhead: Option<Duration>,
     pub(crate) failure: Option<Failure>,
 }
 
 /// What the owner of the environment must know.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Notice {
-    /// It is parked and may be invoked.
+    /// It may be invoked.
     Vacant(Was),
-    /// Its caller has the answer; it will be free soon.
-    Settling,
+    /// It may be invoked, but nothing runs in it: it will be initialized first.
+    Cold(Was),
+    /// It will be vacant soon. If it was idle, it is not any more.
+    Settling(Was),
     /// It will not be used again.
     Lost(Was, Option<Failure>),
 }
@@ -162,7 +289,7 @@ pub enum Was {
     Starting,
     Idle,
     Running,
-    /// Its invocation was answered but not over.
+    /// It was about to be vacant: its invocation was answered, or it was being reset.
     Settling,
 }
 
@@ -170,6 +297,17 @@ impl Actions {
     pub(super) fn of(verdict: Verdict) -> Self {
         Self {
             verdict,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn refuse(refusal: Refusal) -> Self {
+        Self::of(Verdict::Refused(refusal))
+    }
+
+    pub(super) fn waking() -> Self {
+        Self {
+            wake: true,
             ..Self::default()
         }
     }

@@ -8,7 +8,10 @@ type TestPool = Pool<u32, char>;
 fn leases_are_last_in_first_out() {
     let mut pool = TestPool::new();
     for lease in 1..=3 {
-        assert_eq!(pool.vacant(lease, Was::Running), Vacancy::Kept);
+        assert_eq!(
+            pool.vacant(lease, Was::Running, Warmth::Warm),
+            Vacancy::Kept
+        );
     }
     assert_eq!(pool.oldest(), Some(&1));
     assert_eq!(
@@ -22,10 +25,16 @@ fn waiters_are_first_in_first_out_and_get_one_environment_each() {
     let mut pool = TestPool::new();
     assert_eq!(pool.wait('a').1, 1);
     assert_eq!(pool.wait('b').1, 1);
-    assert_eq!(pool.vacant(1, Was::Starting), Vacancy::Serve('a', 1));
-    assert_eq!(pool.vacant(1, Was::Running), Vacancy::Serve('b', 1));
+    assert_eq!(
+        pool.vacant(1, Was::Starting, Warmth::Warm),
+        Vacancy::Serve('a', 1)
+    );
+    assert_eq!(
+        pool.vacant(1, Was::Running, Warmth::Warm),
+        Vacancy::Serve('b', 1)
+    );
     // The one that was started for b is nobody's now.
-    assert_eq!(pool.vacant(2, Was::Starting), Vacancy::Kept);
+    assert_eq!(pool.vacant(2, Was::Starting, Warmth::Warm), Vacancy::Kept);
 }
 
 #[test]
@@ -54,7 +63,10 @@ fn a_settling_environment_is_waited_for_until_a_waiter_insists() {
     pool.settling();
     let (a, _) = pool.wait('a');
     assert_eq!(pool.insist(a), 1);
-    assert_eq!(pool.vacant(1, Was::Settling), Vacancy::Serve('a', 1));
+    assert_eq!(
+        pool.vacant(1, Was::Settling, Warmth::Warm),
+        Vacancy::Serve('a', 1)
+    );
 }
 
 #[test]
@@ -78,11 +90,17 @@ fn when_a_settling_environment_dies_another_is_started() {
 #[test]
 fn a_retired_pool_serves_its_waiters_and_keeps_nothing() {
     let mut pool = TestPool::new();
-    pool.vacant(1, Was::Running);
+    pool.vacant(1, Was::Running, Warmth::Warm);
     assert_eq!(pool.retire(), [1]);
     pool.wait('a');
-    assert_eq!(pool.vacant(2, Was::Starting), Vacancy::Serve('a', 2));
-    assert_eq!(pool.vacant(2, Was::Running), Vacancy::Retire(2));
+    assert_eq!(
+        pool.vacant(2, Was::Starting, Warmth::Warm),
+        Vacancy::Serve('a', 2)
+    );
+    assert_eq!(
+        pool.vacant(2, Was::Running, Warmth::Warm),
+        Vacancy::Retire(2)
+    );
     assert_eq!(pool.take(), None);
 }
 
@@ -169,7 +187,7 @@ proptest! {
                 Step::Started => if world.starting > 0 {
                     world.starting -= 1;
                     world.last += 1;
-                    let vacancy = pool.vacant(world.last, Was::Starting);
+                    let vacancy = pool.vacant(world.last, Was::Starting, Warmth::Warm);
                     world.place(vacancy, world.last);
                 },
                 Step::StartFailed => if world.starting > 0 {
@@ -184,7 +202,7 @@ proptest! {
                 },
                 Step::Parked(index) => if index < world.settling.len() {
                     let lease = world.settling.remove(index);
-                    let vacancy = pool.vacant(lease, Was::Settling);
+                    let vacancy = pool.vacant(lease, Was::Settling, Warmth::Warm);
                     world.place(vacancy, lease);
                 },
                 Step::Crashed(index) => if index < world.settling.len() {
@@ -201,4 +219,14 @@ proptest! {
             prop_assert!(world.waiting.len() <= world.starting + world.settling.len());
         }
     }
+}
+
+#[test]
+fn an_environment_that_must_initialize_is_used_last_and_goes_first() {
+    let mut pool = Pool::<u32, char>::new();
+    pool.vacant(1, Was::Settling, Warmth::Warm);
+    pool.vacant(2, Was::Settling, Warmth::Cold);
+    pool.vacant(3, Was::Settling, Warmth::Warm);
+    assert_eq!(pool.oldest(), Some(&2));
+    assert_eq!([pool.take(), pool.take(), pool.take()], [3, 1, 2].map(Some));
 }

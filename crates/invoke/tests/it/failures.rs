@@ -3,29 +3,33 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bootlace_invoke::{DispatcherOptions, InvokeError};
+use bootlace_invoke::{DispatcherOptions, EnvironmentState, InvokeError};
 use bootlace_sandbox::{Driver, End, ExitStatus, FakeDriver};
 use bootlace_testkit::guest::{Action, Body, Guest};
 use bootlace_types::{Architecture, RequestId, Runtime};
 
-use crate::world::{World, error, text};
+use crate::world::{World, error, patient, text};
 
-/// The first process runs the actions, the ones after it echo.
-async fn failing(actions: Vec<Action>) -> World {
-    let world = World::with(
-        DispatcherOptions::default(),
-        vec![Guest::new(actions), Guest::echo()],
-    );
-    let world = world.await;
+/// The first processes run the actions, the ones after them echo.
+async fn failing(times: usize, actions: Vec<Action>) -> World {
+    let mut guests = vec![Guest::new(actions); times];
+    guests.push(Guest::echo());
+    let world = World::with(patient(), guests).await;
     let mut record = world.record();
     record.latest.timeout_s = 1;
     world.put("f", &record).await;
     world
 }
 
-/// Invokes the failing function, checks the document, and that the next invocation is well.
+/// Invokes a function that fails once, checks the document, and that the next invocation is well, in
+/// the same environment.
 async fn check(actions: Vec<Action>, error_type: &str, message: &str) -> World {
-    let world = failing(actions).await;
+    check_times(1, actions, error_type, message).await
+}
+
+/// Invokes a function that fails so many times before its caller hears of it.
+async fn check_times(times: usize, actions: Vec<Action>, error_type: &str, message: &str) -> World {
+    let world = failing(times, actions).await;
     let request = world.request("f", "{}");
     let id = request.request_id;
     let answer = world.dispatcher.invoke(request).await.expect("an answer");
@@ -38,12 +42,10 @@ async fn check(actions: Vec<Action>, error_type: &str, message: &str) -> World {
         text(&world.invoke("f", "\"well\"").await.expect("an answer")),
         "\"well\""
     );
-    assert_eq!(world.processes(), 2);
-    world
-        .until("one environment is left", |world| {
-            world.dispatcher.environments().len() == 1
-        })
-        .await;
+    assert_eq!(world.processes(), times + 1);
+    let environments = world.dispatcher.environments();
+    assert_eq!(environments.len(), 1, "it was reset: {environments:?}");
+    assert_eq!(environments[0].id, "env-1");
     world
 }
 
@@ -83,7 +85,8 @@ async fn an_exit_without_a_reason() {
 #[tokio::test]
 async fn an_exit_during_initialization() {
     let actions = vec![Action::Exit(1)];
-    check(
+    check_times(
+        2,
         actions,
         "Runtime.ExitError",
         "Runtime exited with error: exit status 1",
@@ -94,11 +97,11 @@ async fn an_exit_during_initialization() {
 #[tokio::test]
 async fn an_init_error_is_the_answer_as_it_is() {
     let body = "{\"errorMessage\":\"no\",\"errorType\":\"Broken\",\"requestId\":\"\"}";
-    let world = failing(vec![
+    let actions = vec![
         Action::InitError("Runtime.ImportModuleError", body),
         Action::Exit(1),
-    ])
-    .await;
+    ];
+    let world = failing(2, actions).await;
     let (answer, tail) = world.invoke_with_tail("f", "{}").await;
     assert_eq!(
         (text(&answer).as_str(), answer.function_error),
@@ -117,17 +120,46 @@ async fn initialization_over_its_limit() {
         init_timeout: Duration::from_millis(200),
         ..DispatcherOptions::default()
     };
-    let guests = vec![Guest::new(vec![Action::Hang]), Guest::echo()];
+    let hang = Guest::new(vec![Action::Hang]);
+    let guests = vec![hang.clone(), Guest::echo(), hang];
     let world = World::with(options, guests).await;
-    world.put("f", &world.record()).await;
-    let answer = world.invoke("f", "{}").await.expect("an answer");
+    let mut record = world.record();
+    record.latest.timeout_s = 1;
+    world.put("f", &record).await;
+    // It ran again under the invocation, and was well.
+    assert_eq!(text(&world.invoke("f", "1").await.expect("an answer")), "1");
+    assert_eq!(world.processes(), 2);
+    world.put("g", &record).await;
+    let answer = world.invoke("g", "{}").await.expect("an answer");
     assert_eq!(error(&answer).0, "Sandbox.Timedout");
     assert!(
         error(&answer)
             .1
-            .ends_with("Task timed out after 0.20 seconds")
+            .ends_with("Task timed out after 1.00 seconds")
     );
-    assert_eq!(text(&world.invoke("f", "1").await.expect("an answer")), "1");
+    assert_eq!(world.processes(), 4, "once by itself, once with the caller");
+}
+
+#[tokio::test]
+async fn a_suppressed_initialization_is_billed_in_the_duration() {
+    let options = DispatcherOptions {
+        init_timeout: Duration::from_millis(100),
+        ..patient()
+    };
+    let slow = Guest::new(vec![
+        Action::Sleep(Duration::from_millis(200)),
+        Action::Loop(vec![Action::Next, Action::Respond(Body::Echo)]),
+    ]);
+    let world = World::with(options, vec![slow]).await;
+    world.put("f", &world.record()).await;
+    let (answer, tail) = world.invoke_with_tail("f", "1").await;
+    assert_eq!(text(&answer), "1");
+    assert_eq!(world.processes(), 2);
+    assert!(tail.starts_with("START RequestId: "), "{tail}");
+    assert!(!tail.contains("Init Duration"), "{tail}");
+    let duration = tail.split("\tDuration: ").nth(1).unwrap();
+    let duration: f64 = duration.split(' ').next().unwrap().parse().unwrap();
+    assert!(duration >= 200.0, "{tail}");
 }
 
 #[tokio::test]
@@ -152,19 +184,20 @@ async fn a_handler_error_keeps_the_environment() {
 #[tokio::test]
 async fn an_exit_while_idle_is_nobodys_failure() {
     let (open, gate) = tokio::sync::watch::channel(false);
-    let world = failing(vec![
+    let actions = vec![
         Action::Next,
         Action::Respond(Body::Echo),
         Action::ParkElsewhere,
         Action::Gate(gate),
         Action::Exit(1),
-    ])
-    .await;
+    ];
+    let world = failing(1, actions).await;
     assert_eq!(text(&world.invoke("f", "1").await.expect("an answer")), "1");
     open.send_replace(true);
     world
-        .until("the environment is gone", |world| {
-            world.dispatcher.environments().is_empty()
+        .until("it is reset", |world| {
+            let one = &world.dispatcher.environments()[0];
+            one.state == EnvironmentState::Idle && !one.initialized
         })
         .await;
     assert_eq!(text(&world.invoke("f", "2").await.expect("an answer")), "2");
@@ -173,30 +206,27 @@ async fn an_exit_while_idle_is_nobodys_failure() {
 
 #[tokio::test]
 async fn an_exit_after_the_answer_does_not_take_it_back() {
-    let world = failing(vec![
-        Action::Next,
-        Action::Respond(Body::Echo),
-        Action::Exit(9),
-    ])
-    .await;
+    let actions = vec![Action::Next, Action::Respond(Body::Echo), Action::Exit(9)];
+    let world = failing(1, actions).await;
     assert_eq!(text(&world.invoke("f", "1").await.expect("an answer")), "1");
     assert_eq!(text(&world.invoke("f", "2").await.expect("an answer")), "2");
 }
 
 #[tokio::test]
 async fn a_runtime_that_answers_and_never_returns_is_ended() {
-    let world = failing(vec![
-        Action::Next,
-        Action::Respond(Body::Echo),
-        Action::Hang,
-    ])
-    .await;
+    let actions = vec![Action::Next, Action::Respond(Body::Echo), Action::Hang];
+    let guests = vec![Guest::new(actions), Guest::echo()];
+    let world = World::with(DispatcherOptions::default(), guests).await;
+    let mut record = world.record();
+    record.latest.timeout_s = 1;
+    world.put("f", &record).await;
     assert_eq!(text(&world.invoke("f", "1").await.expect("an answer")), "1");
     assert_eq!(text(&world.invoke("f", "2").await.expect("an answer")), "2");
     assert_eq!(world.processes(), 2, "a patient waiter waits only so long");
     world
-        .until("the hung one is ended", |world| {
-            world.dispatcher.environments().len() == 1
+        .until("the hung one is reset", |world| {
+            let one = &world.dispatcher.environments()[0];
+            one.state == EnvironmentState::Idle && !one.initialized
         })
         .await;
 }

@@ -104,13 +104,14 @@ async fn a_failed_initialization_shows_its_output() {
     let world = World::new(guest).await;
     world.put("f", &world.record()).await;
     let (_, tail) = world.invoke_with_tail("f", "{}").await;
+    assert_eq!(world.processes(), 2, "it was tried again");
     let lines: Vec<&str> = tail.lines().collect();
     assert_eq!(lines[0], "Traceback: no module");
     assert!(
         lines[1].starts_with("INIT_REPORT Init Duration: "),
         "{tail}"
     );
-    assert!(lines[1].ends_with("Phase: init\tStatus: error\tError Type: Runtime.ExitError"));
+    assert!(lines[1].ends_with("Phase: invoke\tStatus: error\tError Type: Runtime.ExitError"));
     assert!(lines[2].starts_with("START RequestId: ") && lines[3].starts_with("END RequestId: "));
     assert!(lines[4].starts_with("REPORT RequestId: "), "{tail}");
 }

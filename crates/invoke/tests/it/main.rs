@@ -6,7 +6,10 @@
     reason = "a test spawns its callers, and a surprise ends it"
 )]
 
+mod cast;
+mod extensions;
 mod failures;
+mod freezing;
 mod hoards;
 mod logs;
 mod metrics;

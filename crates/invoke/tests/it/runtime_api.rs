@@ -283,7 +283,12 @@ async fn ping_and_unknown_paths() {
     let seen = seen(actions, 5).await;
     assert_eq!((seen[0].status, seen[0].text().as_str()), (200, "pong"));
     assert_eq!(seen[1].status, 404);
-    assert_eq!((seen[2].status, seen[2].body.len()), (404, 0));
+    check(
+        &seen[2],
+        403,
+        "Extension.MissingExtensionIdentifier",
+        "Missing Lambda-Extension-Identifier header",
+    );
     assert_eq!((seen[3].status, seen[4].status), (405, 405));
 }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 use bootlace_invoke::{Dispatcher, DispatcherOptions, InvokeError, InvokeRequest, InvokeResponse};
 use bootlace_sandbox::{Driver, ExitStatus, FakeDriver};
 use bootlace_store::record::{
-    self, CodeRef, FunctionConfig, FunctionRecord, LastUpdate, Logging, PackageType, State,
+    self, CodeRef, FunctionConfig, FunctionRecord, LastUpdate, LayerUse, Logging, PackageType,
+    State,
 };
 use bootlace_store::{Rev, Store, Txn};
 use bootlace_testkit::guest::Guest;
@@ -115,6 +116,24 @@ impl World {
         record
     }
 
+    /// A function with these external extensions in a layer.
+    pub(crate) async fn record_with_extensions(&self, names: &[&str]) -> FunctionRecord {
+        let files: Vec<String> = names
+            .iter()
+            .map(|name| format!("extensions/{name}"))
+            .collect();
+        let files: Vec<&str> = files.iter().map(String::as_str).collect();
+        let layer = self.store.ingest_zip(zip(&files), limits::UNZIPPED_BYTES);
+        let mut record = self.record();
+        record.latest.layers.push(LayerUse {
+            arn: "arn:aws:lambda:us-east-1:000000000000:layer:extensions:1"
+                .parse()
+                .unwrap(),
+            code: layer.await.unwrap(),
+        });
+        record
+    }
+
     /// Writes a function and waits until invocations see it.
     pub(crate) async fn put(&self, name: &str, record: &FunctionRecord) -> Rev {
         let value = Bytes::from(serde_json::to_vec(record).unwrap());
@@ -149,6 +168,8 @@ impl World {
             qualifier: None,
             payload: Bytes::from(payload.to_owned()),
             client_context: None,
+            cognito_identity: None,
+            tenant_id: None,
             trace_id: None,
             log_tail: false,
         }
