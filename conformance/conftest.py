@@ -163,3 +163,10 @@ def echo():
     """The echo function with the official Rust client, as `cargo build` made it."""
     program = pathlib.Path(os.environ.get("BOOTLACE_ECHO", servers.ROOT / "target/debug/bootstrap"))
     return program.read_bytes()
+
+
+@pytest.fixture(scope="session")
+def stream_program():
+    """A function that streams with the official Rust client."""
+    default = servers.ROOT / "target/debug/bootstrap-stream"
+    return pathlib.Path(os.environ.get("BOOTLACE_STREAM", default)).read_bytes()

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
@@ -40,6 +41,32 @@ impl Client {
         path: &str,
         body: Bytes,
     ) -> anyhow::Result<(StatusCode, Option<String>, Bytes)> {
+        let (head, body) = self.exchange(method, path, body).await?.into_parts();
+        let body = body.collect().await?.to_bytes();
+        let error = head.headers.get("x-amz-function-error");
+        let error = error.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        Ok((head.status, error, body))
+    }
+
+    /// Posts an event and gives the body of the answer before it is there.
+    pub(crate) async fn open(&mut self, path: &str, event: Bytes) -> anyhow::Result<Incoming> {
+        let answer = self.exchange(Method::POST, path, event).await?;
+        if answer.status() != StatusCode::OK {
+            let (status, body) = (answer.status(), answer.into_body().collect().await?);
+            bail!(
+                "{path} answered {status}: {}",
+                String::from_utf8_lossy(&body.to_bytes())
+            );
+        }
+        Ok(answer.into_body())
+    }
+
+    async fn exchange(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> anyhow::Result<Response<Incoming>> {
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -49,11 +76,7 @@ impl Client {
             .header("Content-Type", "application/json")
             .body(Full::new(body))?;
         self.sender.ready().await?;
-        let (head, body) = self.sender.send_request(request).await?.into_parts();
-        let body = body.collect().await?.to_bytes();
-        let error = head.headers.get("x-amz-function-error");
-        let error = error.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-        Ok((head.status, error, body))
+        Ok(self.sender.send_request(request).await?)
     }
 
     /// Invokes an echo function and insists on the echo.

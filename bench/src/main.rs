@@ -3,7 +3,7 @@
 //! The floor ([`floor`]) is hyper with one mutex: no names, no limits, no logs, no sandbox. It runs
 //! the same function process, and the same client drives both in one run, in turns, so a ratio
 //! between the two says more than either number. Read [`run`] first; each of [`warm`],
-//! [`throughput`], [`cold`] and [`start`] is one row of the table or a few.
+//! [`throughput`], [`cold`], [`start`] and [`streaming`] is one row of the table or a few.
 //!
 //! This program knows Bootlace only as an HTTP server and a command line.
 
@@ -18,6 +18,7 @@ mod run;
 mod server;
 mod start;
 mod stats;
+mod streaming;
 mod table;
 mod throughput;
 mod warm;

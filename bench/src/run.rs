@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-use crate::{cold, start, table, throughput, warm};
+use crate::{cold, start, streaming, table, throughput, warm};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -14,6 +14,9 @@ pub(crate) struct Options {
     /// The function's program: an echo with the official Rust client
     #[arg(long)]
     pub(crate) function: PathBuf,
+    /// The program of a function that streams with the official Rust client
+    #[arg(long)]
+    pub(crate) stream_function: PathBuf,
     /// A few rounds only: shows that it works, not how fast
     #[arg(long)]
     pub(crate) quick: bool,
@@ -31,6 +34,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
     rows.extend(throughput::measure(options).await.context("throughput")?);
     rows.extend(cold::measure(options).await.context("cold start")?);
     rows.extend(start::measure(options).await.context("server start")?);
+    rows.extend(streaming::measure(options).await.context("streaming")?);
     table::print(&rows);
     Ok(())
 }

@@ -29,11 +29,21 @@ pub(crate) struct Server {
 impl Server {
     /// Starts Bootlace on a data directory.
     pub(crate) async fn bootlace(options: &Options, data: &Path) -> anyhow::Result<Self> {
+        Self::bootlace_with(options, data, &[]).await
+    }
+
+    /// With settings beside the defaults, as environment variables.
+    pub(crate) async fn bootlace_with(
+        options: &Options,
+        data: &Path,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let mut command = command(&options.bootlace);
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data);
         command.env("BOOTLACE_SERVER__LOG", "warn");
+        command.envs(settings.iter().copied());
         Self::start(command).await.context("bootlace serve")
     }
 

@@ -20,6 +20,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         "bootlace",
         "--package",
         "rust-echo",
+        "--package",
+        "rust-stream",
     ]);
     build.args(["--package", "bootlace-bench"]);
     shell::run(build)?;
@@ -31,6 +33,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     bench
         .arg("--function")
         .arg(workspace::program("release", "bootstrap")?);
+    bench
+        .arg("--stream-function")
+        .arg(workspace::program("release", "bootstrap-stream")?);
     if options.quick {
         bench.arg("--quick");
     }

@@ -87,6 +87,10 @@ fn conformance() -> anyhow::Result<Count> {
     pytest.env("BOOTLACE_BIN", workspace::program("debug", "bootlace")?);
     pytest.env("BOOTLACE_ECHO", workspace::program("debug", "bootstrap")?);
     pytest.env(
+        "BOOTLACE_STREAM",
+        workspace::program("debug", "bootstrap-stream")?,
+    );
+    pytest.env(
         "BOOTLACE_BENCH",
         workspace::program("debug", "bootlace-bench")?,
     );

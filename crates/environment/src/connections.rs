@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::environment::Environment;
+use crate::prompt::Prompt;
 use crate::runtime_api;
 
 const CONNECTION: TaskKind = TaskKind::disposable("guest connection");
@@ -121,7 +122,7 @@ async fn serve(environment: Arc<Environment>, stream: TcpStream, head_bytes: usi
         .max_headers(limits::HEADERS_COUNT)
         .max_header_size(head_bytes)
         .max_buf_size(head_bytes + 64 * 1024)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Prompt::new(stream, &environment)), service);
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         // What goes wrong on a guest's connection is the guest's matter.

@@ -89,8 +89,9 @@ pub struct Environment {
     pub(crate) resting: AtomicBool,
     /// Whether a body of the runtime's is arriving and being kept.
     pub(crate) receiving: AtomicBool,
-    /// Whether a streamed answer is being read from the runtime.
-    pub(crate) reading: watch::Sender<bool>,
+    /// Whether a streamed answer is being read from the runtime, and what tells when it is not.
+    pub(crate) reading: AtomicBool,
+    pub(crate) read: Notify,
     /// How long the parts of its start took, microseconds.
     pub(crate) fetch_us: AtomicU64,
     pub(crate) sandbox_us: AtomicU64,
@@ -167,7 +168,8 @@ impl Environment {
             frozen: watch::Sender::new(false),
             resting: AtomicBool::new(false),
             receiving: AtomicBool::new(false),
-            reading: watch::Sender::new(false),
+            reading: AtomicBool::new(false),
+            read: Notify::new(),
             fetch_us: AtomicU64::new(0),
             sandbox_us: AtomicU64::new(0),
             init_us: AtomicU64::new(0),

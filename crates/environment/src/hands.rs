@@ -172,15 +172,23 @@ impl Environment {
 
     /// Whether more of a streamed answer may come from the runtime's connection.
     pub(crate) fn reads_stream(&self, reads: bool) {
-        self.reading.send_replace(reads);
+        self.reading.store(reads, Ordering::Relaxed);
+        if !reads {
+            self.read.notify_waiters();
+        }
+    }
+
+    pub(crate) fn is_reading_stream(&self) -> bool {
+        self.reading.load(Ordering::Relaxed)
     }
 
     /// Waits until what the runtime has written of a streamed answer is on its way; not for long,
     /// as its caller may be slow.
     pub(crate) async fn stream_read(&self) {
-        let mut reading = self.reading.subscribe();
-        let read = reading.wait_for(|reads| !reads);
-        let _ = tokio::time::timeout(limits::STREAM_BREAK_GRACE, read).await;
+        let read = self.read.notified();
+        if self.is_reading_stream() {
+            let _ = tokio::time::timeout(limits::STREAM_BREAK_GRACE, read).await;
+        }
     }
 
     /// Nothing runs in the sandbox any more, and nobody who ran is connected.

@@ -19,6 +19,7 @@ mod lease;
 mod lifecycle;
 mod log;
 mod processes;
+mod prompt;
 mod registry;
 mod report;
 mod runtime_api;

@@ -64,6 +64,9 @@ impl Pump {
     /// Passes the whole body on; gives what the runtime is told.
     pub(crate) async fn run(mut self, mut body: Incoming) -> Verdict {
         self.environment.reads_stream(true);
+        // This runs within the connection's task, which has looked for more of the body already;
+        // when it looks again it acknowledges the head, for which the runtime may be waiting.
+        tokio::task::yield_now().await;
         let passed = self.pass_all(&mut body).await;
         self.environment.reads_stream(false);
         let event = match passed {

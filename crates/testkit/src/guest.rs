@@ -73,6 +73,8 @@ pub struct Chunked {
     /// Trailers, complete lines.
     pub trailers: &'static str,
     pub end: End,
+    /// Small pieces wait until those before are acknowledged, as with official clients.
+    pub nagle: bool,
     /// Bytes that were written so far.
     pub written: watch::Sender<u64>,
 }
@@ -356,6 +358,7 @@ impl<W: AsyncWrite + Unpin> Run<W> {
             Some(wire) => wire,
             None => Wire::connect(self.address).await?,
         };
+        wire.nagle(answer.nagle)?;
         let head = format!(
             "POST {path} HTTP/1.1\r\nHost: runtime\r\nTransfer-Encoding: chunked\r\n\
              Lambda-Runtime-Function-Response-Mode: streaming\r\n{}\r\n",

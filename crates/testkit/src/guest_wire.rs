@@ -22,6 +22,10 @@ impl Wire {
         })
     }
 
+    pub(crate) fn nagle(&self, on: bool) -> io::Result<()> {
+        self.stream.get_ref().set_nodelay(!on)
+    }
+
     pub(crate) async fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes).await
     }

@@ -15,7 +15,7 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// Nothing that is delivered is built on these.
-const FOR_DEVELOPERS: &[&str] = &["testkit", "bench", "xtask", "rust-echo"];
+const FOR_DEVELOPERS: &[&str] = &["testkit", "bench", "xtask", "rust-echo", "rust-stream"];
 
 /// A sentence for each edge that is not in the design.
 pub(crate) fn check(metadata: &Metadata) -> Vec<String> {

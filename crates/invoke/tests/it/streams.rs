@@ -363,6 +363,23 @@ async fn without_its_caller_a_stream_goes_on_to_its_end() {
     assert_eq!(world.processes(), 1);
 }
 
+/// With delayed acknowledgements each answer would take 40 ms at least.
+#[tokio::test]
+async fn small_pieces_are_acknowledged_at_once() {
+    let world = world(streaming(Chunked {
+        nagle: true,
+        ..Chunked::texts(&["one", "two", "three"])
+    }))
+    .await;
+    let mut shortest = SOON;
+    for _ in 0..20 {
+        let began = bootlace_types::clock::now();
+        rest(&mut open(&world, false).await).await;
+        shortest = shortest.min(began.elapsed());
+    }
+    assert!(shortest < Duration::from_millis(35), "{shortest:?}");
+}
+
 #[tokio::test]
 async fn the_rate_of_a_stream_is_kept() {
     let slow = StreamLimits {
