@@ -79,6 +79,8 @@ pub(crate) struct Sandbox {
     pub(crate) ready: usize,
     /// Prepared mount namespaces kept, count.
     pub(crate) templates: usize,
+    /// Functions get processor time by their memory size.
+    pub(crate) cpu_share: bool,
     /// Idle environments are frozen.
     pub(crate) freeze: bool,
 }
@@ -154,6 +156,7 @@ impl Default for Sandbox {
             isolation: Isolation::Auto,
             ready: pool.ready,
             templates: pool.templates,
+            cpu_share: false,
             freeze: true,
         }
     }

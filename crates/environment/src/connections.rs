@@ -78,7 +78,11 @@ impl Connections {
             return;
         }
         // Descriptors are the server's: no crowd of sandboxes may have them all.
-        let spare = if open.len() < limits::GUEST_CONNECTIONS_SURE {
+        let extensions = self
+            .environment
+            .with_lifecycle(|machine| machine.parties().count());
+        let sure = limits::GUEST_CONNECTIONS_SURE + extensions;
+        let spare = if open.len() < sure {
             None
         } else {
             let Ok(permit) = Arc::clone(&self.spare).try_acquire_owned() else {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use bootlace_sandbox::SandboxError;
 use bootlace_types::clock;
 
 use crate::environment::{Core, Environment};
@@ -48,6 +49,11 @@ impl Environment {
                 Ok(()) => {
                     core.frozen = true;
                     self.frozen.send_replace(true);
+                }
+                // The spawner has not done with a process of its start.
+                Err(SandboxError::Busy) => {
+                    self.resting.store(true, Ordering::Relaxed);
+                    return Some(clock::now() + grace);
                 }
                 Err(error) => {
                     tracing::warn!(environment = %self.id, %error, "an environment was not frozen");

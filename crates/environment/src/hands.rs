@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use bootlace_types::{clock, limits};
+use bootlace_types::{RequestId, clock, limits};
+use http::HeaderMap;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -16,7 +17,7 @@ use crate::lifecycle::{
     Actions, Deliver, Event, InitReport, Notice, Order, Phase, Report, Verdict,
 };
 use crate::report;
-use crate::runtime_event::RuntimeEvent;
+use crate::runtime_event::{INVOCATION_ID, RuntimeEvent};
 use crate::spec::{Outcome, ResponseMode};
 use crate::stream::{self, Answered, GuestStream};
 
@@ -146,8 +147,20 @@ impl Environment {
         Ok(())
     }
 
+    /// Whether an answer says that it belongs to an earlier attempt of the request that runs.
+    pub(crate) fn is_stale(&self, id: Option<RequestId>, headers: &HeaderMap) -> bool {
+        let Some(attempt) = headers.get(INVOCATION_ID).filter(|id| !id.is_empty()) else {
+            return false;
+        };
+        let core = self.lock();
+        let running = core.event.as_ref();
+        running.is_some_and(|event| {
+            Some(event.request_id) == id && event.invocation_id != attempt.as_bytes()
+        })
+    }
+
     /// The runtime begins to stream its answer to a request.
-    pub(crate) fn begin_stream(self: &Arc<Self>, id: bootlace_types::RequestId) -> StreamAnswer {
+    pub(crate) fn begin_stream(self: &Arc<Self>, id: RequestId) -> StreamAnswer {
         let now = clock::now();
         let mut core = self.lock();
         let event = core.event.as_ref();

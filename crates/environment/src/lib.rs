@@ -8,6 +8,7 @@
 
 mod bootstrap;
 mod connections;
+mod cpu;
 mod environment;
 mod extension_event;
 mod extension_files;

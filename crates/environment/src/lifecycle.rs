@@ -324,6 +324,11 @@ impl Lifecycle {
         }
     }
 
+    /// Whether its initialization phase is over, well or not.
+    pub(crate) fn is_past_init(&self) -> bool {
+        !matches!(self.state, State::Provisioning | State::Initializing(_))
+    }
+
     /// Whether the runtime may answer this request now.
     pub(crate) fn expects_answer(&self, id: Option<RequestId>) -> bool {
         matches!(&self.state, State::Invoking(running) if running.expects(id))
@@ -406,6 +411,7 @@ impl Lifecycle {
                 let init = Some(now.saturating_duration_since(since));
                 self.state = State::Idle { since: now, init };
                 actions.notice = Some(Notice::Vacant(Was::Starting));
+                actions.wake = true;
                 (Phase::Init, since)
             }
             State::Invoking(running) => {

@@ -101,7 +101,12 @@ async fn response(
     let mode = request.headers().get(RESPONSE_MODE);
     let streams = mode.is_some_and(|mode| mode == "streaming");
     let known_mode = streams || mode.is_none_or(HeaderValue::is_empty);
+    let stale = environment.is_stale(id, request.headers());
     let body = request.into_body();
+    if stale {
+        discard(body).await;
+        return refuse(Refusal::InvokeTimeout);
+    }
     let Some(_receiving) = environment.receive(|machine| machine.expects_answer(id)) else {
         discard(body).await;
         return accepted_or(environment.happen(unwanted()));
@@ -141,7 +146,12 @@ async fn error(
     id: Option<RequestId>,
     request: Request<Incoming>,
 ) -> Answer {
+    let stale = environment.is_stale(id, request.headers());
     let body = request.into_body();
+    if stale {
+        discard(body).await;
+        return refuse(Refusal::InvokeTimeout);
+    }
     let Some(_receiving) = environment.receive(|machine| machine.expects_answer(id)) else {
         discard(body).await;
         return accepted_or(environment.happen(unwanted()));

@@ -1,5 +1,8 @@
 //! An event on its way to a runtime.
 
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use bootlace_types::{RequestId, clock};
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
@@ -10,6 +13,8 @@ use crate::spec::{Invocation, ResponseMode};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("lambda-runtime-aws-request-id");
 const DEADLINE_MS: HeaderName = HeaderName::from_static("lambda-runtime-deadline-ms");
+pub(crate) const INVOCATION_ID: HeaderName =
+    HeaderName::from_static("lambda-runtime-invocation-id");
 const INVOKED_ARN: HeaderName = HeaderName::from_static("lambda-runtime-invoked-function-arn");
 const TRACE_ID: HeaderName = HeaderName::from_static("lambda-runtime-trace-id");
 const CLIENT_CONTEXT: HeaderName = HeaderName::from_static("lambda-runtime-client-context");
@@ -22,6 +27,8 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub(crate) struct RuntimeEvent {
     pub(crate) request_id: RequestId,
     pub(crate) log_tail: bool,
+    /// Names this attempt: a request may be tried again in the same environment.
+    pub(crate) invocation_id: Bytes,
     pub(crate) mode: ResponseMode,
     payload: Bytes,
     pub(crate) deadline_ms: u64,
@@ -38,6 +45,7 @@ impl RuntimeEvent {
         Self {
             request_id: invocation.request_id,
             log_tail: invocation.log_tail,
+            invocation_id: new_invocation_id(),
             mode: invocation.mode,
             payload: invocation.payload,
             deadline_ms: clock::epoch_ms(clock::wall()).saturating_add(limit_ms),
@@ -52,13 +60,14 @@ impl RuntimeEvent {
     pub(crate) fn to_response(&self) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::new(self.payload.clone()));
         let headers = response.headers_mut();
-        headers.reserve(8);
+        headers.reserve(10);
         headers.insert(header::CONTENT_TYPE, JSON);
         if let Ok(id) = HeaderValue::from_maybe_shared(Bytes::from(self.request_id.to_string())) {
             headers.insert(REQUEST_ID, id);
         }
         headers.insert(DEADLINE_MS, HeaderValue::from(self.deadline_ms));
         let texts = [
+            (INVOCATION_ID, Some(self.invocation_id.clone())),
             (INVOKED_ARN, Some(self.invoked_arn.clone())),
             (TRACE_ID, Some(self.trace_id.clone())),
             (CLIENT_CONTEXT, self.client_context.clone()),
@@ -86,6 +95,17 @@ fn one_line(text: String) -> Bytes {
         }
     }
     Bytes::from(bytes)
+}
+
+/// Never the same twice in one life of the server, and of another server's by chance only.
+fn new_invocation_id() -> Bytes {
+    static FIRST: OnceLock<u128> = OnceLock::new();
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let first = *FIRST.get_or_init(|| uuid::Uuid::new_v4().as_u128());
+    let count = u128::from(COUNT.fetch_add(1, Ordering::Relaxed));
+    let mut text = uuid::Uuid::encode_buffer();
+    let id = uuid::Uuid::from_u128(first.wrapping_add(count));
+    Bytes::copy_from_slice(id.hyphenated().encode_lower(&mut text).as_bytes())
 }
 
 /// A trace that nobody samples.

@@ -39,6 +39,8 @@ pub struct Options {
     /// An environment that has been idle for so long is frozen; `None` freezes none.
     pub freeze_grace: Option<Duration>,
     pub stream_limits: StreamLimits,
+    /// Functions get their share of the processor by their memory size.
+    pub cpu_share: bool,
 }
 
 impl Default for Options {
@@ -47,6 +49,7 @@ impl Default for Options {
             init_limit: limits::INIT,
             freeze_grace: Some(limits::FREEZE_GRACE),
             stream_limits: StreamLimits::default(),
+            cpu_share: false,
         }
     }
 }

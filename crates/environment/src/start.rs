@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
-use bootlace_sandbox::{Driver, SandboxSpec, TreeMount};
+use bootlace_sandbox::{Driver, Sandbox, SandboxSpec, TreeMount};
 use bootlace_tasks::TaskKind;
 use bootlace_types::{clock, limits};
 use tokio::net::TcpListener;
 
 use crate::connections::Connections;
+use crate::cpu;
 use crate::environment::{Environment, EnvironmentId, Home};
 use crate::extension_files::{self, ExtensionFile};
 use crate::failure::Failure;
@@ -110,7 +111,7 @@ async fn provision(environment: &Arc<Environment>, start: &Start) -> Result<TcpL
         tmp_bytes: u64::from(spec.tmp_mb) << 20,
         processes: limits::PROCESSES,
         listen_port: RUNTIME_API_PORT,
-        cpu: None,
+        cpu: environment.options.cpu_share.then(cpu::burst),
     };
     let began = clock::now();
     let made = start.driver.create(sandbox_spec).await;
@@ -153,6 +154,8 @@ async fn work<C>(
     creating: C,
 ) {
     let mut creating = Some(creating);
+    // The share is for invocations; the first initialization has all there is.
+    let mut burst = environment.options.cpu_share;
     let Some(sandbox) = environment.sandbox() else {
         return;
     };
@@ -186,9 +189,20 @@ async fn work<C>(
             Order::End => return,
             Order::Wait => {
                 drop(creating.take());
+                if burst && environment.with_lifecycle(Lifecycle::is_past_init) {
+                    burst = false;
+                    share_cpu(environment, processes.sandbox());
+                }
                 wait(environment, &mut processes).await;
             }
         }
+    }
+}
+
+fn share_cpu(environment: &Environment, sandbox: &Sandbox) {
+    let share = cpu::of(environment.spec.memory_mb);
+    if let Err(error) = sandbox.share_cpu(share) {
+        tracing::warn!(environment = %environment.id, %error, "no share of the processor was set");
     }
 }
 

@@ -45,6 +45,8 @@ pub struct DispatcherOptions {
     pub init_timeout: Duration,
     /// Environments that have been idle for so long are frozen; `None` freezes none.
     pub freeze_grace: Option<Duration>,
+    /// Functions get their share of the processor by their memory size.
+    pub cpu_share: bool,
     /// Environments there may be at once, idle ones included.
     pub max_environments: usize,
     /// Sandboxes that may be made at once.
@@ -69,6 +71,7 @@ impl Default for DispatcherOptions {
             idle_timeout: limits::IDLE_ENVIRONMENT,
             init_timeout: limits::INIT,
             freeze_grace: Some(limits::FREEZE_GRACE),
+            cpu_share: false,
             max_environments: limits::ENVIRONMENTS,
             max_creating: limits::CREATING,
             settle_wait: limits::SETTLE_WAIT,
@@ -120,6 +123,7 @@ impl Dispatcher {
                 init_limit: options.init_timeout,
                 freeze_grace: options.freeze_grace,
                 stream_limits: options.stream,
+                cpu_share: options.cpu_share,
             },
             settle_wait: options.settle_wait,
             sink: logs::sink(options.logs, &store.logs),

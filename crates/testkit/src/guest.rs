@@ -21,7 +21,7 @@ pub enum Action {
     ParkElsewhere,
     /// Answers the current event.
     Respond(Body),
-    /// Answers with more headers, complete lines.
+    /// Answers with more headers, complete lines; `{attempt}` is the invocation's identifier.
     RespondWith(Body, &'static str),
     /// Answers for a request id given as text.
     RespondFor(String, Body),
@@ -280,7 +280,9 @@ impl<W: AsyncWrite + Unpin> Run<W> {
                     .await?;
             }
             Action::RespondWith(body, headers) => {
-                self.reply(&self.id(), "response", headers, &self.bytes(body))
+                let attempt = self.current.header("Lambda-Runtime-Invocation-Id");
+                let headers = headers.replace("{attempt}", attempt.unwrap_or("none"));
+                self.reply(&self.id(), "response", &headers, &self.bytes(body))
                     .await?;
             }
             Action::RespondFor(id, body) => {

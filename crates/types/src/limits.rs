@@ -42,7 +42,7 @@ pub const GUEST_SHORT_HEADER_BYTES: usize = 64 * 1_024;
 pub const HEADERS_COUNT: usize = 1_000;
 /// Connections of one sandbox to its Runtime API at once, count. Ours.
 pub const GUEST_CONNECTIONS: usize = 64;
-/// Of these each sandbox may always have so many, count. Ours.
+/// Of these each sandbox may always have so many, and one for each extension, count. Ours.
 pub const GUEST_CONNECTIONS_SURE: usize = 8;
 /// Of the others all sandboxes together may have so many, count. Ours.
 pub const GUEST_CONNECTIONS_SPARE: usize = 1_024;
@@ -79,6 +79,8 @@ pub const LIST_PAGE: usize = 50;
 
 /// Memory size of a function, MB. AWS.
 pub const MEMORY_MB: std::ops::RangeInclusive<u32> = 128..=10_240;
+/// Memory that brings the time of one processor, MB. AWS.
+pub const VCPU_MB: u32 = 1_769;
 /// Memory size unless given, MB. AWS.
 pub const MEMORY_DEFAULT_MB: u32 = 128;
 /// Timeout of a function, seconds. AWS.

@@ -158,6 +158,12 @@ pub(super) const KEYS: &[Key] = &[
         |c| Value::Boolean(c.sandbox.freeze),
     ),
     key(
+        "sandbox.cpu_share",
+        "Whether functions get their share of the processor by memory size, as AWS's do",
+        |c, v| put(&mut c.sandbox.cpu_share, yes_or_no(v)),
+        |c| Value::Boolean(c.sandbox.cpu_share),
+    ),
+    key(
         "invoke.account_concurrency",
         "Concurrent executions of one account; more are answered with 429",
         |c, v| put(&mut c.invoke.account_concurrency, number(v, 1, 1_000_000)),

@@ -52,9 +52,11 @@ pub(super) fn control(config: &Config) -> ControlOptions {
 
 pub(super) fn dispatcher(config: &Config, spans: SpanSink) -> DispatcherOptions {
     let freeze_grace = config.sandbox.freeze.then_some(limits::FREEZE_GRACE);
+    let cpu_share = config.sandbox.cpu_share;
     let config = &config.invoke;
     DispatcherOptions {
         freeze_grace,
+        cpu_share,
         account_concurrency: config.account_concurrency,
         idle_timeout: config.idle_timeout,
         init_timeout: config.init_timeout,

@@ -10,5 +10,6 @@ mod crash;
 mod demo;
 mod host;
 mod invocations;
+mod lifecycle;
 mod serve;
 mod telemetry;

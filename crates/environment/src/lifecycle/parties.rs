@@ -222,6 +222,11 @@ impl Parties {
         Verdict::Accepted
     }
 
+    /// How many extensions there are.
+    pub(crate) fn count(&self) -> usize {
+        self.extensions.len()
+    }
+
     /// Where an extension stands in the list.
     pub(crate) fn place(&self, id: Uuid) -> Option<usize> {
         self.extensions

@@ -60,7 +60,10 @@ async fn extensions_start_first_and_hear_of_each_invocation() {
     ];
     let (world, journal) = cast::world(patient(), roles).await;
     let mut record = world.record_with_extensions(&["two", "one"]).await;
-    record.latest.environment = Some([("MINE".to_owned(), "yes".to_owned())].into());
+    let wrapper = "AWS_LAMBDA_EXEC_WRAPPER";
+    let variables = [("MINE", "yes"), (wrapper, "/opt/wrapper")];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    record.latest.environment = Some(variables.into());
     world.put("f", &record).await;
     answers(&world, "1").await;
     answers(&world, "2").await;
@@ -92,6 +95,8 @@ async fn extensions_start_first_and_hear_of_each_invocation() {
     let environments = journal.environments.lock().unwrap();
     let (runtime, extension) = (&environments["bootstrap"], &environments["one"]);
     assert_eq!(extension["MINE"], "yes");
+    // It is for managed runtimes: the bootstrap has it like any variable, and was started itself.
+    assert_eq!(runtime[wrapper], "/opt/wrapper");
     assert_eq!(extension["AWS_LAMBDA_FUNCTION_NAME"], "f");
     assert_eq!(extension["AWS_LAMBDA_INITIALIZATION_TYPE"], "on-demand");
     for name in [

@@ -109,6 +109,24 @@ async fn an_answer_is_accepted_once() {
 }
 
 #[tokio::test]
+async fn an_answer_that_names_another_attempt_is_gone() {
+    let actions = vec![
+        Action::Next,
+        Action::RespondWith(
+            Body::Text("old"),
+            "Lambda-Runtime-Invocation-Id: another\r\n",
+        ),
+        Action::RespondWith(Body::Echo, "Lambda-Runtime-Invocation-Id: {attempt}\r\n"),
+        Action::Next,
+    ];
+    let seen = seen(actions, 3).await;
+    let attempt = seen[0].header("Lambda-Runtime-Invocation-Id");
+    assert_eq!(attempt.map(str::len), Some(36));
+    check(&seen[1], 410, "InvokeTimeout", "Invoke timeout");
+    assert_eq!(seen[2].status, 202);
+}
+
+#[tokio::test]
 async fn an_answer_for_another_request_is_refused() {
     let foreign = RequestId::random().to_string();
     let actions = vec![
