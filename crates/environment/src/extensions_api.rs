@@ -72,9 +72,13 @@ async fn register(environment: &Arc<Environment>, request: Request<Incoming>) ->
     let (head, body) = request.into_parts();
     let name = head.headers.get(NAME).map(HeaderValue::as_bytes);
     let name: Box<str> = String::from_utf8_lossy(name.unwrap_or_default()).into();
-    if name.is_empty() {
+    let wrong = match name.len() {
+        0 => Some("Empty extension name"),
+        length if length > limits::EXTENSION_NAME_BYTES => Some("Extension name too long"),
+        _ => None,
+    };
+    if let Some(text) = wrong {
         discard(body).await;
-        let text = "Empty extension name";
         return forbidden("Extension.InvalidExtensionName", text);
     }
     let events = match registration(body).await {

@@ -76,6 +76,12 @@ impl Environment {
         true
     }
 
+    /// Nothing runs in it any more; what starts now is not frozen.
+    pub(crate) fn is_awake(&self) {
+        self.lock().frozen = false;
+        self.frozen.send_replace(false);
+    }
+
     /// It is going to end or be reset; whoever has something to do for that shall do it.
     pub(crate) fn thaw_to_stop(&self) {
         let mut core = self.lock();

@@ -22,9 +22,9 @@ pub(crate) async fn stop(
     connections: &Connections,
     how: &Stop,
 ) -> Result<(), SandboxError> {
-    environment.thaw_to_stop();
     let began = clock::now();
     if !how.budget.is_zero() {
+        environment.thaw_to_stop();
         runtime(
             processes,
             began + how.budget.mul_f64(limits::SHUTDOWN_RUNTIME_SHARE),
@@ -40,6 +40,7 @@ pub(crate) async fn stop(
     let is_reset = matches!(environment.order(), Order::Stop(now) if !now.for_good);
     if is_reset {
         processes.sandbox().kill_all().await?;
+        environment.is_awake();
     }
     connections.clear().await;
     environment.log.drain();

@@ -100,6 +100,8 @@ pub const OPEN_FILES: u64 = 1_024;
 pub const INIT: Duration = Duration::from_secs(10);
 /// Extensions of a function, count. AWS.
 pub const EXTENSIONS: usize = 10;
+/// Name of an extension, bytes. Ours: no file's name is longer.
+pub const EXTENSION_NAME_BYTES: usize = 255;
 /// Body of a registration, bytes. Ours.
 pub const EXTENSION_BODY_BYTES: usize = 64 * 1_024;
 /// An error type that a guest reports is cut here, characters. Ours.

@@ -202,3 +202,20 @@ fn a_share_of_the_processor_goes_with_the_memory_size() {
     assert!(used < 0.2, "{used} s in half a second");
     assert_eq!(server.terminate().code(), Some(0));
 }
+
+#[test]
+fn without_isolation_a_failed_environment_is_reset_too() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = Server::start_with(directory.path(), &["--isolation", "local"]);
+    server.create_function("f", SHELL, json!({ "Timeout": 1 }));
+    let late = server.invoke("f", "echo kept > $TMPDIR/kept; sleep 60");
+    assert_eq!(error(&late).0, "Sandbox.Timedout");
+    server.await_idle();
+    assert_eq!(server.shell("f", "cat $TMPDIR/kept"), "kept");
+    let crashed = server.invoke("f", "kill -9 $$");
+    assert_eq!(error(&crashed).0, "Runtime.ExitError");
+    server.await_idle();
+    assert_eq!(server.shell("f", "cat $TMPDIR/kept"), "kept");
+    assert_eq!(environments(&server).len(), 1);
+    assert_eq!(server.terminate().code(), Some(0));
+}

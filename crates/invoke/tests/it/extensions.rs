@@ -218,6 +218,7 @@ async fn every_refusal_has_awss_type_and_text() {
             r#"{"events":["INVOKE"]}"#,
         ),
         call("POST", "register", named("one"), "{}"),
+        call("POST", "register", named(&"x".repeat(256)), "{}"),
         Action::Exit(0),
     ]);
     let transcript = one.transcript.clone();
@@ -226,7 +227,7 @@ async fn every_refusal_has_awss_type_and_text() {
     world
         .put("f", &world.record_with_extensions(&["one"]).await)
         .await;
-    let (seen, _) = tokio::join!(transcript.at_least(16), world.invoke("f", "1"));
+    let (seen, _) = tokio::join!(transcript.at_least(17), world.invoke("f", "1"));
     let closed = "Extension registration closed already";
     assert!(!seen[0].text().contains(closed));
     check(
@@ -283,6 +284,11 @@ async fn every_refusal_has_awss_type_and_text() {
         "Extension.InvalidExtensionState",
         "State transition from Registered to Registered failed for extension one. \
          Error: State transition is not allowed",
+    );
+    check(
+        &seen[16],
+        "Extension.InvalidExtensionName",
+        "Extension name too long",
     );
 }
 
@@ -491,6 +497,36 @@ async fn who_does_not_end_is_killed_when_the_time_is_over() {
         ["term bootstrap", "kill bootstrap", "kill one"],
         "{lines:?}"
     );
+}
+
+/// A runtime that is asked to end after a timeout may still speak, and hears that it is late.
+#[tokio::test]
+async fn a_late_answer_after_the_timeout_is_gone() {
+    let late = Guest::new(vec![
+        Action::Next,
+        Action::Sleep(Duration::from_millis(1_200)),
+        Action::Respond(Body::Echo),
+        Action::Next,
+        Action::Exit(0),
+    ]);
+    let transcript = late.transcript.clone();
+    let roles = vec![
+        Role::new("bootstrap", vec![late, Guest::echo()]).stubborn(),
+        Role::new("one", vec![follows("one", 1), listens("one", BOTH)]),
+    ];
+    let (world, _) = cast::world(patient(), roles).await;
+    let mut record = world.record_with_extensions(&["one"]).await;
+    record.latest.timeout_s = 1;
+    world.put("f", &record).await;
+    let answer = world.invoke("f", "1").await.expect("an answer");
+    assert_eq!(error(&answer).0, "Sandbox.Timedout");
+    answers(&world, "2").await;
+    let seen = transcript.all();
+    assert_eq!(
+        (seen[1].status, seen[1].text().contains("\"InvokeTimeout\"")),
+        (410, true)
+    );
+    assert_eq!(seen[2].status, 500);
 }
 
 #[tokio::test]

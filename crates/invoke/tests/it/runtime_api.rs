@@ -1,7 +1,5 @@
 //! The Runtime API as a guest sees it: every rule and text.
 
-use std::time::Duration;
-
 use bootlace_invoke::InvokeRequest;
 use bootlace_testkit::guest::{Action, Body, Guest, Seen};
 use bootlace_types::{Qualifier, RequestId, clock};
@@ -308,29 +306,6 @@ async fn ping_and_unknown_paths() {
         "Missing Lambda-Extension-Identifier header",
     );
     assert_eq!((seen[3].status, seen[4].status), (405, 405));
-}
-
-#[tokio::test]
-async fn a_late_answer_after_the_timeout_is_gone() {
-    let guest = Guest::new(vec![
-        Action::Next,
-        Action::Sleep(Duration::from_millis(1_000)),
-        // The process is being killed; whether it still hears this is a race that it may lose.
-        Action::Respond(Body::Echo),
-        Action::Hang,
-    ]);
-    let transcript = guest.transcript.clone();
-    let world = World::new(guest).await;
-    let mut record = world.record();
-    record.latest.timeout_s = 1;
-    world.put("f", &record).await;
-    let answer = world.invoke("f", "1").await.expect("an answer");
-    if answer.function_error.is_some() {
-        assert_eq!(error(&answer).0, "Sandbox.Timedout");
-        if let Some(late) = transcript.all().get(1) {
-            check(late, 410, "InvokeTimeout", "Invoke timeout");
-        }
-    }
 }
 
 #[tokio::test]
