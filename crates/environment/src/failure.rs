@@ -352,4 +352,44 @@ mod tests {
         );
         assert_eq!(Failure::OutOfMemory.report_type(), "Runtime.OutOfMemory");
     }
+
+    #[test]
+    fn an_extensions_end_is_told_in_other_words_than_a_runtimes() {
+        let ended = |end| {
+            Failure::of_extension_exit(ExitStatus {
+                end,
+                out_of_memory: false,
+            })
+        };
+        check(&ended(End::Exited(0)), "Extension.Crash", "exit code 0");
+        check(&ended(End::Exited(2)), "Extension.Crash", "exit status 2");
+        check(
+            &ended(End::Signaled(9)),
+            "Extension.Crash",
+            "signal: killed",
+        );
+        check(
+            &ended(End::Exited(2)).because_of(ExtensionFault::Init),
+            "Extension.InitError",
+            "exit status 2",
+        );
+        let runtime = Failure::of_exit(ExitStatus::exited(1));
+        check(
+            &runtime.because_of(ExtensionFault::Exit),
+            "Extension.ExitError",
+            "Runtime exited with error: exit status 1",
+        );
+        let text = Failure::exec_text("/opt/extensions/x", 8);
+        check(
+            &Failure::extension(ExtensionFault::Launch, text),
+            "Extension.LaunchError",
+            "fork/exec /opt/extensions/x: exec format error",
+        );
+        let memory = ExitStatus {
+            end: End::Signaled(9),
+            out_of_memory: true,
+        };
+        assert_eq!(Failure::of_extension_exit(memory), Failure::OutOfMemory);
+        assert!(ended(End::Lost).breaks_sandbox());
+    }
 }

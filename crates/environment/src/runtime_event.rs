@@ -129,19 +129,52 @@ mod tests {
 
     use super::*;
 
-    fn event(trace_id: Option<&str>, client_context: Option<&str>) -> Response<Full<Bytes>> {
-        let invocation = Invocation {
+    fn invocation() -> Invocation {
+        Invocation {
             request_id: RequestId::random(),
             payload: Bytes::from_static(b"{}"),
             invoked_arn: Bytes::from_static(b"arn:aws:lambda:us-east-1:000000000000:function:f"),
-            trace_id: trace_id.map(Into::into),
-            client_context: client_context.map(Into::into),
+            trace_id: None,
+            client_context: None,
             cognito_identity: None,
             tenant_id: None,
             log_tail: false,
             mode: ResponseMode::Buffered,
-        };
+        }
+    }
+
+    fn rendered(invocation: Invocation) -> Response<Full<Bytes>> {
         RuntimeEvent::new(invocation, Duration::from_secs(3)).to_response()
+    }
+
+    fn event(trace_id: Option<&str>, client_context: Option<&str>) -> Response<Full<Bytes>> {
+        rendered(Invocation {
+            trace_id: trace_id.map(Into::into),
+            client_context: client_context.map(Into::into),
+            ..invocation()
+        })
+    }
+
+    #[test]
+    fn who_calls_stands_in_headers_only_when_it_is_known() {
+        let response = rendered(Invocation {
+            cognito_identity: Some("{\"cognitoIdentityId\":\"a\"}".into()),
+            tenant_id: Some("blue".into()),
+            ..invocation()
+        });
+        let headers = response.headers();
+        assert_eq!(headers[COGNITO_IDENTITY], "{\"cognitoIdentityId\":\"a\"}");
+        assert_eq!(headers[TENANT_ID], "blue");
+        let response = event(None, None);
+        for name in [COGNITO_IDENTITY, TENANT_ID, CLIENT_CONTEXT] {
+            assert!(!response.headers().contains_key(name));
+        }
+    }
+
+    #[test]
+    fn each_attempt_has_an_identifier_of_its_own() {
+        let (one, two) = (event(None, None), event(None, None));
+        assert_ne!(one.headers()[INVOCATION_ID], two.headers()[INVOCATION_ID]);
     }
 
     #[test]

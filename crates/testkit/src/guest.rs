@@ -43,6 +43,8 @@ pub enum Action {
     Register(String, &'static str),
     /// Asks for the extension's next event.
     EventNext,
+    /// Asks for it on a connection of its own and does not wait.
+    EventParkElsewhere,
     /// Says that the extension cannot go on: `init` or `exit`, and the error's type.
     ExtensionFails(&'static str, &'static str),
     /// Writes to standard output.
@@ -322,6 +324,12 @@ impl<W: AsyncWrite + Unpin> Run<W> {
                 let path = "/2020-01-01/extension/event/next";
                 let identifier = self.identifier.clone();
                 self.call("GET", path, &identifier, &[]).await?;
+            }
+            Action::EventParkElsewhere => {
+                let mut wire = Wire::connect(self.address).await?;
+                let path = "/2020-01-01/extension/event/next";
+                wire.send("GET", path, &self.identifier, &[]).await?;
+                self.kept.push(wire);
             }
             Action::ExtensionFails(when, error_type) => {
                 let path = format!("/2020-01-01/extension/{when}/error");

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use bootlace_invoke::DispatcherOptions;
 use bootlace_sandbox::{Driver, ExitStatus, FakeDriver, FakeGuest};
-use bootlace_testkit::guest::{Guest, Transcript};
+use bootlace_testkit::guest::{Action, Guest, Transcript};
 use tokio::sync::watch;
 
-use crate::world::World;
+use crate::world::{World, text};
 
 /// What one program does, start after start; the last script goes on for ever.
 #[derive(Clone)]
@@ -149,4 +149,30 @@ pub(crate) fn events(transcript: &Transcript) -> Vec<String> {
             }
         })
         .collect()
+}
+
+pub(crate) const BOTH: &str = r#"["INVOKE","SHUTDOWN"]"#;
+
+pub(crate) fn echo() -> Role {
+    Role::new("bootstrap", vec![Guest::echo()])
+}
+
+/// Registers and then does nothing but ask for events.
+pub(crate) fn listens(name: &'static str, registers_for: &'static str) -> Guest {
+    Guest::new(vec![
+        Action::Register(name.into(), registers_for),
+        Action::Loop(vec![Action::EventNext]),
+    ])
+}
+
+/// The same, and ends when it is told so after `rounds` invocations.
+pub(crate) fn follows(name: &'static str, rounds: usize) -> Guest {
+    let mut actions = vec![Action::Register(name.into(), BOTH)];
+    actions.extend(vec![Action::EventNext; rounds + 1]);
+    Guest::new(actions)
+}
+
+pub(crate) async fn answers(world: &World, payload: &str) {
+    let answer = world.invoke("f", payload).await.expect("an answer");
+    assert_eq!(text(&answer), payload);
 }

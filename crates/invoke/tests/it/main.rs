@@ -7,6 +7,7 @@
 )]
 
 mod cast;
+mod extension_ends;
 mod extensions;
 mod failures;
 mod freezing;
