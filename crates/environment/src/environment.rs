@@ -166,7 +166,7 @@ impl Environment {
             invocations: AtomicU64::new(0),
             release: OnceLock::new(),
             frozen: watch::Sender::new(false),
-            resting: AtomicBool::new(false),
+            resting: AtomicBool::new(options.freeze_grace.is_some()),
             receiving: AtomicBool::new(false),
             reading: AtomicBool::new(false),
             read: Notify::new(),

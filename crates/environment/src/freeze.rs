@@ -33,12 +33,16 @@ impl Environment {
             return None;
         }
         let mut core = self.lock();
-        let State::Idle { since, .. } = core.lifecycle.state() else {
-            // Whoever makes it idle again sets the flag again, as this is under the lock.
-            self.resting.store(false, Ordering::Relaxed);
-            return None;
+        let when = match core.lifecycle.state() {
+            State::Idle { since, .. } => *since + grace,
+            // Its first invocation must not be held up by a wake-up for this.
+            State::Initializing(_) => return Some(clock::now() + grace),
+            _ => {
+                // Whoever makes it idle again sets the flag again, as this is under the lock.
+                self.resting.store(false, Ordering::Relaxed);
+                return None;
+            }
         };
-        let when = *since + grace;
         if clock::now() < when {
             return Some(when);
         }

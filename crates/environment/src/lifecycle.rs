@@ -411,7 +411,6 @@ impl Lifecycle {
                 let init = Some(now.saturating_duration_since(since));
                 self.state = State::Idle { since: now, init };
                 actions.notice = Some(Notice::Vacant(Was::Starting));
-                actions.wake = true;
                 (Phase::Init, since)
             }
             State::Invoking(running) => {

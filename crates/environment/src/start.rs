@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bootlace_sandbox::{Driver, Sandbox, SandboxSpec, TreeMount};
 use bootlace_tasks::TaskKind;
@@ -193,7 +193,8 @@ async fn work<C>(
                     burst = false;
                     share_cpu(environment, processes.sandbox());
                 }
-                wait(environment, &mut processes).await;
+                let look = burst.then(|| clock::now() + limits::FREEZE_GRACE);
+                wait(environment, &mut processes, look).await;
             }
         }
     }
@@ -219,11 +220,12 @@ async fn launch(
     }
 }
 
-/// Waits until something happens that may change the order, and tells the machine of it.
-async fn wait(environment: &Arc<Environment>, processes: &mut Processes) {
+/// Waits until something happens that may change the order, and tells the machine of it; or until
+/// it is time to look.
+async fn wait(environment: &Arc<Environment>, processes: &mut Processes, look: Option<Instant>) {
     let tick = environment.with_lifecycle(Lifecycle::deadline);
     let rest = environment.rest();
-    let look = tick.into_iter().chain(rest).min();
+    let look = tick.into_iter().chain(rest).chain(look).min();
     let timer = async {
         match look {
             Some(when) => tokio::time::sleep_until(when.into()).await,
