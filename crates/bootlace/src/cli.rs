@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 use crate::exit::{self, Done, Failure};
-use crate::verb::{config, demo, doctor, env, function, invoke, layer, serve};
+use crate::verb::{config, demo, doctor, env, function, invoke, layer, logs, serve};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -40,6 +40,8 @@ enum Verb {
     Function(function::Function),
     /// Invoke a function and print its answer
     Invoke(invoke::Invoke),
+    /// Print what a function logged, and follow what it goes on to log
+    Logs(logs::Logs),
     /// The sandbox spawner; the server starts it, people do not
     #[command(hide = true, name = crate::SANDBOX_INIT)]
     SandboxInit,
@@ -56,6 +58,7 @@ pub(crate) fn run() -> Result<Done, Failure> {
         Verb::Layer(verb) => block_on(verb.run()),
         Verb::Function(verb) => block_on(verb.run()),
         Verb::Invoke(verb) => block_on(verb.run()),
+        Verb::Logs(verb) => block_on(verb.run()),
         // `main` takes this one before anything else exists; options in front of it are an error.
         Verb::SandboxInit => Err(Failure::usage("sandbox-init is started by the server only")),
     }

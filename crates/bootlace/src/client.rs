@@ -181,11 +181,7 @@ impl Client {
         } else {
             &[]
         };
-        let answer = self.call(method, path, headers, body).await?;
-        if answer.body.is_empty() {
-            return Ok(Value::Null);
-        }
-        Ok(serde_json::from_slice(&answer.body).context("the server's answer is no JSON")?)
+        self.call(method, path, headers, body).await?.document()
     }
 
     /// All items of a paged list.
@@ -279,6 +275,14 @@ impl Client {
 }
 
 impl Answer {
+    /// As JSON; nothing is null.
+    pub(crate) fn document(&self) -> Result<Value, Failure> {
+        if self.body.is_empty() {
+            return Ok(Value::Null);
+        }
+        Ok(serde_json::from_slice(&self.body).context("the server's answer is no JSON")?)
+    }
+
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }

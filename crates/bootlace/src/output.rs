@@ -18,10 +18,17 @@ pub(crate) enum Format {
 
 /// Writes data to stdout.
 pub(crate) fn data(bytes: &[u8]) -> anyhow::Result<()> {
+    data_if_read(bytes).map(drop)
+}
+
+/// The same; gives false when nobody reads any more, for a verb that would go on for ever.
+pub(crate) fn data_if_read(bytes: &[u8]) -> anyhow::Result<bool> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.context("cannot write to standard output"),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        result => result
+            .map(|()| true)
+            .context("cannot write to standard output"),
     }
 }
 

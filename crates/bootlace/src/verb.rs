@@ -8,4 +8,5 @@ pub(crate) mod function;
 pub(crate) mod invoke;
 mod invoke_stream;
 pub(crate) mod layer;
+pub(crate) mod logs;
 pub(crate) mod serve;

@@ -11,5 +11,6 @@ mod demo;
 mod host;
 mod invocations;
 mod lifecycle;
+mod logs;
 mod serve;
 mod telemetry;
