@@ -67,6 +67,9 @@ pub(crate) const TEST: &[Need] = &[
     },
 ];
 
+/// What the fuzz targets need: libFuzzer is C++.
+pub(crate) const FUZZ: &[Need] = &[program("c++", "g++")];
+
 /// Installs what is missing as root with apt-get, or says exactly what to install.
 pub(crate) fn provide(needs: &[Need]) -> anyhow::Result<()> {
     let packages = missing(needs);

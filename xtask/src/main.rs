@@ -5,6 +5,7 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod machine;
 mod python;
 mod shell;
@@ -33,8 +34,11 @@ enum Verb {
     Demo,
     /// Check the format, the lints and the shape, then run all tests: Rust's and unmodified AWS clients'
     Test(test::Options),
-    /// What CI runs: `test`, and the licence and advisory checks where cargo-deny is installed
-    Ci,
+    /// `test`, the fuzz targets that a function reaches, and the licence and advisory checks where
+    /// cargo-deny is installed
+    Ci(test::CiOptions),
+    /// Attack the parsers that read hostile bytes
+    Fuzz(fuzz::Options),
     /// Check the shape of the source: crate edges, file sizes, forbidden calls
     Tidy,
     /// Measure a release build against a bare server, and print one table
@@ -45,7 +49,8 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().verb {
         Verb::Demo => demo::run(),
         Verb::Test(options) => test::run(&options),
-        Verb::Ci => test::ci(),
+        Verb::Ci(options) => test::ci(&options),
+        Verb::Fuzz(options) => fuzz::run(&options),
         Verb::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
         Verb::Bench(options) => bench::run(&options),
     };

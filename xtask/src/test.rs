@@ -4,7 +4,7 @@ mod count;
 
 use std::process::{Command, ExitCode};
 
-use crate::{machine, python, shell, tidy, workspace};
+use crate::{fuzz, machine, python, shell, tidy, workspace};
 use count::Count;
 
 #[derive(Debug, clap::Args)]
@@ -12,6 +12,13 @@ pub(crate) struct Options {
     /// Run the tests alone, without the format, lint and shape checks before them
     #[arg(long)]
     tests_only: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CiOptions {
+    /// How long each fuzz target runs
+    #[arg(long, default_value_t = 60)]
+    fuzz_seconds: u32,
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
@@ -34,7 +41,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     })
 }
 
-pub(crate) fn ci() -> anyhow::Result<ExitCode> {
+pub(crate) fn ci(options: &CiOptions) -> anyhow::Result<ExitCode> {
     if machine::on_path("cargo-deny") {
         let mut deny = shell::cargo("deny")?;
         deny.args([
@@ -49,7 +56,14 @@ pub(crate) fn ci() -> anyhow::Result<ExitCode> {
     } else {
         eprintln!("cargo-deny is not installed: licences and advisories are not checked");
     }
-    run(&Options { tests_only: false })
+    let mut format = shell::cargo("fmt")?;
+    format.args(["--manifest-path", "fuzz/Cargo.toml", "--check"]);
+    shell::run(format)?;
+    let tested = run(&Options { tests_only: false })?;
+    if tested == ExitCode::SUCCESS {
+        fuzz::attack(fuzz::REACHED_BY_FUNCTIONS, options.fuzz_seconds)?;
+    }
+    Ok(tested)
 }
 
 /// The checks that run nothing: format, lints, shape. Quick ones first.
