@@ -9,6 +9,7 @@ use bootlace_types::clock;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
+use crate::cpu;
 use crate::environment::{Environment, EnvironmentId};
 use crate::failure::Failure;
 use crate::lifecycle::{Event, Lifecycle, State};
@@ -32,6 +33,9 @@ pub struct EnvironmentInfo {
     pub memory_size_mb: u32,
     pub max_memory_used_mb: u64,
     pub log_stream: String,
+    /// Thousandths of a processor that it may use once it has initialized; none: as many as
+    /// there are.
+    pub cpu_share_mcpu: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -205,6 +209,10 @@ impl Environment {
             memory_size_mb: self.spec.memory_mb,
             max_memory_used_mb: self.peak.load(Ordering::Relaxed).div_ceil(1 << 20),
             log_stream: self.log.stream().to_owned(),
+            cpu_share_mcpu: self.options.cpu_share.then(|| {
+                let share = cpu::of(self.spec.memory_mb);
+                share.quota_us * 1_000 / share.period_us
+            }),
         }
     }
 }

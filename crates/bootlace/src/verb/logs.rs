@@ -33,7 +33,8 @@ pub(crate) struct Logs {
     /// Only events that match a CloudWatch filter pattern
     #[arg(long, value_name = "PATTERN")]
     filter: Option<String>,
-    /// With the stream, which tells the environment, and how long each event took to be stored
+    /// With the stream, which tells the environment, how long each event took to be stored, and the
+    /// share of the processor in a REPORT
     #[arg(long, short)]
     verbose: bool,
     /// How to print events; json is one document a line
@@ -66,6 +67,7 @@ impl Logs {
             loop {
                 let page = filter(&client, &request).await?;
                 let events = page["events"].as_array().map(Vec::as_slice);
+                let shares = self.shares(&client, events.unwrap_or_default()).await?;
                 for event in events.unwrap_or_default() {
                     let time = event["timestamp"].as_u64().unwrap_or(0);
                     from_ms = from_ms.max(time.saturating_sub(OVERLAP_MS));
@@ -76,7 +78,7 @@ impl Logs {
                     {
                         continue;
                     }
-                    if !self.print(event)? {
+                    if !self.print(event, &shares)? {
                         return Ok(Done::Well);
                     }
                 }
@@ -94,29 +96,59 @@ impl Logs {
     }
 
     /// Gives false when nobody reads any more.
-    fn print(&self, event: &Value) -> Result<bool, Failure> {
+    fn print(&self, event: &Value, shares: &Shares) -> Result<bool, Failure> {
         let line = match self.output {
             Format::Json => format!("{event}\n"),
-            Format::Text => self.text(event),
+            Format::Text => self.text(event, shares),
         };
         Ok(output::data_if_read(line.as_bytes())?)
     }
 
     /// As `aws logs tail` prints: `short`, or `detailed` when verbose.
-    fn text(&self, event: &Value) -> String {
+    fn text(&self, event: &Value, shares: &Shares) -> String {
         let time = event["timestamp"].as_u64().unwrap_or(0);
         let message = member(event, "message").trim_end();
         if !self.verbose {
             return format!("{} {message}\n", date(time, SecondsFormat::Secs));
         }
         let stored = event["ingestionTime"].as_u64().unwrap_or(time);
+        let stream = member(event, "logStreamName");
+        let share = shares.get(stream).filter(|_| is_report(event));
+        let share = share.map(|share| format!("\tCPU Share: {share} mCPU"));
         format!(
-            "{} {} +{}ms {message}\n",
+            "{} {stream} +{}ms {message}{}\n",
             date(time, SecondsFormat::Millis),
-            member(event, "logStreamName"),
-            stored.saturating_sub(time)
+            stored.saturating_sub(time),
+            share.unwrap_or_default()
         )
     }
+
+    /// What the environments that reported may use of a processor, where that is limited; those
+    /// that are gone are not told any more.
+    async fn shares(&self, client: &Client, events: &[Value]) -> Result<Shares, Failure> {
+        if !self.verbose || !events.iter().any(is_report) {
+            return Ok(Shares::new());
+        }
+        let path = "/bootlace/v1/environments";
+        let answer = client.json(Method::GET, path, None).await?;
+        let environments = answer["environments"].as_array();
+        let share = |environment: &Value| {
+            let share = environment["cpu_share_mcpu"].as_u64()?;
+            Some((member(environment, "log_stream").to_owned(), share))
+        };
+        Ok(environments
+            .into_iter()
+            .flatten()
+            .filter_map(share)
+            .collect())
+    }
+}
+
+/// Thousandths of a processor, by log stream.
+type Shares = BTreeMap<String, u64>;
+
+fn is_report(event: &Value) -> bool {
+    member(event, "message").starts_with("REPORT RequestId: ")
 }
 
 impl Place {

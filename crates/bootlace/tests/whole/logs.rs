@@ -57,7 +57,8 @@ fn kill_9_loses_no_line_that_is_a_tenth_of_a_second_old() {
 #[test]
 fn the_command_line_follows_a_function() {
     let directory = tempfile::tempdir().expect("a directory");
-    let server = Server::start(directory.path());
+    let share = ["--set", "sandbox.cpu_share=true"];
+    let server = Server::start_with(directory.path(), &share);
     let url = server.url();
     let none = run(&["logs", "f", "--endpoint-url", &url]);
     assert_eq!(none.status.code(), Some(4), "{}", text(&none.stderr));
@@ -86,6 +87,12 @@ fn the_command_line_follows_a_function() {
     let detailed = run(&["logs", "f", "--verbose", "--endpoint-url", &url]);
     let detailed = text(&detailed.stdout);
     assert!(detailed.contains("/[$LATEST]"), "{detailed}");
+    let report = detailed.lines().find(|line| line.contains("REPORT "));
+    // Of 128 MB, where 1,769 are one processor.
+    assert!(
+        report.is_some_and(|line| line.ends_with("\tCPU Share: 72 mCPU")),
+        "{detailed}"
+    );
     server.shell("f", "echo last >&2");
     let bad = run(&["logs", "f", "--filter", "{", "--endpoint-url", &url]);
     assert_eq!(bad.status.code(), Some(4));
