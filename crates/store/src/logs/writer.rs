@@ -1,5 +1,6 @@
 //! The one thread that writes logs: everything that waits goes into the newest file at once.
 
+use std::collections::HashMap;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use bootlace_types::{clock, limits};
+use bootlace_types::{Scope, clock, limits};
 
 use super::codec::Event;
 use super::media::Media;
@@ -210,8 +211,23 @@ impl Writer {
             source.lost.lines = source.lost.lines.saturating_add(lost.lines);
             source.lost.bytes = source.lost.bytes.saturating_add(lost.bytes);
         }
-        self.unwritten = batch.sources;
-        self.unwritten.truncate(limits::LOG_LOST_STREAMS);
+        let mut known: HashMap<(Scope, String, String), Lost> = HashMap::new();
+        for source in batch.sources {
+            let Source { lost, .. } = source;
+            let name = (source.scope, source.group, source.stream);
+            if known.len() < limits::LOG_LOST_STREAMS || known.contains_key(&name) {
+                let all = known.entry(name).or_default();
+                all.lines = all.lines.saturating_add(lost.lines);
+                all.bytes = all.bytes.saturating_add(lost.bytes);
+            }
+        }
+        let source = |((scope, group, stream), lost)| Source {
+            scope,
+            group,
+            stream,
+            lost,
+        };
+        self.unwritten = known.into_iter().map(source).collect();
     }
 }
 

@@ -1,5 +1,7 @@
 //! The log store's contract, against files and memory; and what only files can show.
 
+mod damage;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -490,105 +492,4 @@ conformance! {
     what_is_too_much_is_gone(small());
     a_tail_gets_what_comes_once(LogOptions::default());
     more_than_there_is_room_for_is_counted_and_told(LogOptions::default());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_torn_anywhere_keeps_what_precedes() {
-    for fsync in [Fsync::Never, Fsync::Interval, Fsync::Always] {
-        let subject = Subject::files(LogOptions {
-            fsync,
-            ..LogOptions::default()
-        });
-        for index in 0..20_u64 {
-            subject.push("g", "s", START_MS + index, &format!("line {index}"));
-        }
-        let subject = subject.again().await;
-        subject.logs.close().await;
-        let directory = subject.directory.as_ref().unwrap().path();
-        let file = directory.join("00000000000000000001.log");
-        let length = std::fs::metadata(&file).unwrap().len();
-        for cut in [length - 1, length - 60, length / 2, 16] {
-            let opened = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
-            opened.set_len(cut).unwrap();
-            let subject = Subject {
-                logs: LogStore::open(directory, LogOptions::default(), subject.clock.clone())
-                    .unwrap(),
-                clock: subject.clock.clone(),
-                options: LogOptions::default(),
-                directory: None,
-            };
-            let before = subject.texts(query("g")).await;
-            let want: Vec<_> = (0..before.len())
-                .map(|index| format!("line {index}"))
-                .collect();
-            assert_eq!(before, want);
-            subject.push("g", "s", START_MS + 100, "behind it");
-            let mut after = subject.texts(query("g")).await;
-            assert_eq!(after.pop().as_deref(), Some("behind it"));
-            assert_eq!(after, want);
-            subject.logs.close().await;
-            // What was appended must go before the next cut is a shorter one.
-            let opened = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
-            opened.set_len(cut).unwrap();
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn files_that_hold_only_what_is_gone_are_removed() {
-    let subject = Subject::files(small());
-    let scope = Scope::default();
-    for index in 0..60_u64 {
-        subject.push("g", "s", START_MS + index, &"q".repeat(10_000));
-        subject.logs.flush().await;
-    }
-    let count = |subject: &Subject| {
-        let directory = subject.directory.as_ref().unwrap().path();
-        let names = std::fs::read_dir(directory).unwrap();
-        let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name();
-        let names = names
-            .map(name)
-            .filter(|name| name.to_string_lossy().ends_with(".log"));
-        names.count()
-    };
-    assert!(count(&subject) > 3);
-    subject.logs.delete_group(&scope, "g").await.unwrap();
-    // A start looks for what is dead; a running server does so every minute.
-    let subject = subject.again().await;
-    assert_eq!(count(&subject), 1);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_line_is_in_the_file_within_a_tenth_of_a_second_without_anybody_asking() {
-    let subject = Subject::files(LogOptions::default());
-    let directory = subject.directory.as_ref().unwrap().path();
-    let file = directory.join("00000000000000000001.log");
-    let mut took = Vec::new();
-    for index in 0..20_u32 {
-        let text = format!("REPORT {index:04}");
-        let began = std::time::Instant::now();
-        subject.push("g", "s", START_MS, &text);
-        let there = || {
-            let bytes = std::fs::read(&file).unwrap_or_default();
-            bytes
-                .windows(text.len())
-                .any(|window| window == text.as_bytes())
-        };
-        while !there() {
-            assert!(
-                began.elapsed() < Duration::from_secs(10),
-                "it is never written"
-            );
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        took.push(began.elapsed());
-        // Now and then the writer is at rest when the next line comes.
-        if index % 10 == 9 {
-            std::thread::sleep(Duration::from_millis(1_200));
-        }
-    }
-    took.sort_unstable();
-    println!("median {:?}, slowest {:?}", took[10], took[19]);
-    // The machine may be busy with something else now and then, but not most of the time.
-    assert!(took[10] < limits::LOG_FLUSH_MAX, "{took:?}");
 }
