@@ -10,13 +10,10 @@ use http::HeaderMap;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::environment::{Caller, Core, Environment, Lost, micros};
+use crate::environment::{Caller, Core, Environment, Lost};
 use crate::extension_event::ExtensionEvent;
 use crate::lease::IdleLease;
-use crate::lifecycle::{
-    Actions, Deliver, Event, InitReport, Notice, Order, Phase, Report, Verdict,
-};
-use crate::report;
+use crate::lifecycle::{Actions, Deliver, Event, Notice, Order, Verdict};
 use crate::runtime_event::{INVOCATION_ID, RuntimeEvent};
 use crate::spec::{Outcome, ResponseMode};
 use crate::stream::{self, Answered, GuestStream};
@@ -226,6 +223,10 @@ impl Environment {
         actions: Actions,
         now: Instant,
     ) -> Verdict {
+        let parties = match &actions.init {
+            Some(init) => core.lifecycle.parties().describe(init.failure.as_ref()),
+            None => Vec::new(),
+        };
         let caller = match actions.answer {
             Some(_) => core.caller.take(),
             None => None,
@@ -234,20 +235,28 @@ impl Environment {
             Some(deliver) => core.pack(deliver),
             None => Parcels::default(),
         };
-        if actions.report.is_some() {
-            core.event = None;
-        }
+        // What the log says of it.
+        let event = match actions.report {
+            Some(_) => core.event.take(),
+            None if actions.begin.is_some() || actions.runtime_done.is_some() => core.event.clone(),
+            None => None,
+        };
         drop(core);
+        if let Some(done) = actions.init_runtime_done {
+            self.runtime_initialized(&done);
+        }
         if let Some(init) = actions.init {
-            self.initialized(&init);
+            self.initialized(&init, &parties);
         }
         if let Some((id, with_report)) = actions.begin {
-            let version = &self.spec.version;
-            self.log
-                .begin(id, with_report, || report::start_line(id, version));
+            self.begins(id, with_report, event.as_deref());
         }
         self.send(parcels);
-        let tail = actions.report.and_then(|report| self.report(&report));
+        if let Some(done) = actions.runtime_done {
+            self.runtime_done(&done, event.as_deref());
+        }
+        let tail = actions.report;
+        let tail = tail.and_then(|report| self.report(&report, event.as_deref()));
         if let Some(notice) = actions.notice {
             self.notify(notice, now);
         }
@@ -279,30 +288,6 @@ impl Environment {
             // If that connection broke, the event waits for the runtime's next call.
             let _ = parked.send(event);
         }
-    }
-
-    fn initialized(&self, init: &InitReport) {
-        match &init.failure {
-            Some(failure) => self
-                .log
-                .write(|| report::init_report_line(init.phase, init.duration, failure)),
-            None if init.phase == Phase::Init => {
-                self.init_us.store(micros(init.duration), Ordering::Relaxed);
-            }
-            None => {}
-        }
-    }
-
-    fn report(&self, report: &Report) -> Option<bytes::Bytes> {
-        if self.peak.load(Ordering::Relaxed) == 0 {
-            self.sample();
-        }
-        self.log.finish(|| {
-            let peak = self.peak.load(Ordering::Relaxed);
-            let mut lines = report::end_line(report.request_id);
-            lines.push_str(&report::report_line(report, self.spec.memory_mb, peak));
-            lines
-        })
     }
 
     fn notify(self: &Arc<Self>, notice: Notice, now: Instant) {

@@ -32,13 +32,13 @@ mod running;
 mod words;
 
 pub(crate) use ending::{Ending, Stopping};
-pub(crate) use parties::Parties;
 use parties::Runtime;
+pub(crate) use parties::{Parties, Party};
 pub(crate) use running::Running;
 pub use words::Was;
 pub(crate) use words::{
-    Actions, Answer, Deliver, Event, ExtensionRefusal, InitReport, Notice, Phase, Refusal, Report,
-    Sent, ShutdownReason, Verdict,
+    Actions, Answer, Deliver, Event, ExtensionRefusal, InitReport, InitRuntimeDone, Notice, Phase,
+    Produced, Refusal, Report, RuntimeDone, Sent, ShutdownReason, Verdict,
 };
 
 /// Where the environment stands.
@@ -217,7 +217,15 @@ impl Lifecycle {
             (S::Invoking(running), E::Response { id, body }) if running.expects(id) => {
                 running.answer_whole(now, Verdict::Accepted, body, None)
             }
-            (S::Invoking(running), E::Error { id, body }) if running.expects(id) => {
+            (
+                S::Invoking(running),
+                E::Error {
+                    id,
+                    error_type,
+                    body,
+                },
+            ) if running.expects(id) => {
+                running.names_error(error_type);
                 running.answer_whole(now, Verdict::Accepted, body, Some(UNHANDLED))
             }
             (S::Invoking(running), E::Faulty { id, fault }) if running.expects(id) => {
@@ -380,10 +388,16 @@ impl Lifecycle {
                 self.parties.runtime = Runtime::Started;
                 Actions::default()
             }
-            (Runtime::Started | Runtime::Ready, Event::Next) => {
+            (runtime @ (Runtime::Started | Runtime::Ready), Event::Next) => {
                 self.parties.runtime = Runtime::Ready;
                 self.parties.closed = true;
-                self.parked(now)
+                let phase = self.phase();
+                let mut actions = self.parked(now);
+                actions.init_runtime_done = (runtime == Runtime::Started).then_some({
+                    let failure = None;
+                    InitRuntimeDone { phase, failure }
+                });
+                actions
             }
             (_, Event::ExtensionNext { id }) => match self.parties.extension_ready(id) {
                 Verdict::Park => self.parked(now),
@@ -491,6 +505,14 @@ impl Lifecycle {
                 self.fail(now, failure)
             }
             _ => Actions::default(),
+        }
+    }
+
+    /// Whose time an initialization takes that is under way.
+    fn phase(&self) -> Phase {
+        match &self.state {
+            State::Invoking(_) => Phase::Invoke,
+            _ => Phase::Init,
         }
     }
 

@@ -17,6 +17,13 @@ use futures_util::stream::FuturesUnordered;
 use tokio::net::unix::pipe;
 use tokio::sync::Notify;
 
+use crate::log_format::LogFormat;
+use crate::platform_event::PlatformEvent;
+
+mod tail;
+
+use tail::Tail;
+
 /// Where log events go. A seam: the log store will be one more variant.
 #[derive(Clone, Default)]
 pub enum LogSink {
@@ -70,6 +77,7 @@ pub(crate) struct Log {
     scope: Scope,
     group: String,
     stream: String,
+    format: LogFormat,
     sink: LogSink,
     /// Tells of a new pipe.
     attached: Notify,
@@ -78,10 +86,16 @@ pub(crate) struct Log {
 
 #[derive(Debug, Default)]
 struct Lines {
-    current: Option<RequestId>,
-    tail: Option<Tail>,
     /// One for each process whose pipe is open.
     outputs: Vec<Output>,
+    readers: Readers,
+}
+
+/// Who gets the lines besides the sink.
+#[derive(Debug, Default)]
+struct Readers {
+    current: Option<RequestId>,
+    tail: Option<Tail>,
 }
 
 /// What one process writes.
@@ -94,11 +108,18 @@ struct Output {
 }
 
 impl Log {
-    pub(crate) fn new(scope: Scope, group: String, stream: String, sink: LogSink) -> Self {
+    pub(crate) fn new(
+        scope: Scope,
+        group: String,
+        stream: String,
+        format: LogFormat,
+        sink: LogSink,
+    ) -> Self {
         Self {
             scope,
             group,
             stream,
+            format,
             sink,
             attached: Notify::new(),
             lines: Mutex::default(),
@@ -177,10 +198,10 @@ impl Log {
     /// Its writers are gone; a line that they did not end ends here.
     fn close(&self, pipe: &pipe::Receiver) {
         let mut lines = self.lock();
-        let current = lines.current;
-        for output in lines.outputs.extract_if(.., |one| is(&one.pipe, pipe)) {
+        let Lines { outputs, readers } = &mut *lines;
+        for output in outputs.extract_if(.., |one| is(&one.pipe, pipe)) {
             if !output.pending.is_empty() {
-                self.emit(current, output.origin, &output.pending);
+                self.emit(readers, output.origin, &output.pending);
             }
         }
     }
@@ -202,40 +223,50 @@ impl Log {
 
     /// What is written from now on belongs to this invocation; its tail is kept if it is wanted.
     pub(crate) fn open(&self, id: RequestId, tail: bool) {
-        self.lock().open(id, tail);
+        self.lock().readers.open(id, tail);
     }
 
-    /// An invocation begins. `line` is made only when somebody will see it.
-    pub(crate) fn begin(&self, id: RequestId, tail: bool, line: impl FnOnce() -> String) {
+    /// An invocation begins. The event is made only when somebody will see it.
+    pub(crate) fn begin<'a>(
+        &self,
+        id: RequestId,
+        tail: bool,
+        event: impl FnOnce() -> PlatformEvent<'a>,
+    ) {
         let mut lines = self.lock();
-        if lines.current != Some(id) {
-            lines.open(id, tail);
+        if lines.readers.current != Some(id) {
+            lines.readers.open(id, tail);
         }
-        if self.is_watched(&lines) {
-            self.platform(&mut lines, &line());
+        if self.is_watched(&lines.readers) {
+            self.event(&mut lines, &event());
         }
     }
 
-    /// Its end: the last lines, and the tail if one was kept.
-    pub(crate) fn finish(&self, line: impl FnOnce() -> String) -> Option<Bytes> {
+    /// Its end: the last events, and the tail if one was kept.
+    pub(crate) fn finish<'a, const COUNT: usize>(
+        &self,
+        events: impl FnOnce() -> [PlatformEvent<'a>; COUNT],
+    ) -> Option<Bytes> {
         let mut lines = self.lock();
-        if self.is_watched(&lines) {
-            self.platform(&mut lines, &line());
+        if self.is_watched(&lines.readers) {
+            for event in &events() {
+                self.event(&mut lines, event);
+            }
         }
-        lines.current = None;
-        lines.tail.take().map(Tail::into_bytes)
+        lines.readers.current = None;
+        lines.readers.tail.take().map(Tail::into_bytes)
     }
 
-    /// A line of the platform's that belongs to no invocation's beginning or end.
-    pub(crate) fn write(&self, line: impl FnOnce() -> String) {
+    /// Something that the platform says beside an invocation's beginning and end.
+    pub(crate) fn platform<'a>(&self, event: impl FnOnce() -> PlatformEvent<'a>) {
         let mut lines = self.lock();
-        if self.is_watched(&lines) {
-            self.platform(&mut lines, &line());
+        if self.is_watched(&lines.readers) {
+            self.event(&mut lines, &event());
         }
     }
 
-    fn is_watched(&self, lines: &Lines) -> bool {
-        lines.tail.is_some() || !matches!(self.sink, LogSink::None)
+    fn is_watched(&self, readers: &Readers) -> bool {
+        readers.tail.is_some() || !matches!(self.sink, LogSink::None)
     }
 
     /// Asks the kernel, not the reactor, which may not have heard of the last bytes yet.
@@ -248,74 +279,111 @@ impl Log {
     }
 
     fn written(&self, lines: &mut Lines, place: usize, bytes: &[u8]) {
-        if let Some(tail) = &mut lines.tail {
+        let Lines { outputs, readers } = lines;
+        if let (LogFormat::Text, Some(tail)) = (self.format, &mut readers.tail) {
             tail.push(bytes);
         }
-        if matches!(self.sink, LogSink::None) {
+        if !self.reads_lines(readers) {
             return;
         }
-        let current = lines.current;
-        let Some(output) = lines.outputs.get_mut(place) else {
+        let Some(output) = outputs.get_mut(place) else {
             return;
         };
         let mut rest = bytes;
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-            self.line(current, output, &rest[..end]);
+            self.line(readers, output, &rest[..end]);
             rest = &rest[end + 1..];
         }
-        self.keep(current, output, rest);
+        self.keep(readers, output, rest);
+    }
+
+    /// Whether anybody wants whole lines; a tail in text does not.
+    fn reads_lines(&self, readers: &Readers) -> bool {
+        let filters = matches!(self.format, LogFormat::Json { .. });
+        !matches!(self.sink, LogSink::None) || (filters && readers.tail.is_some())
     }
 
     /// A line came to its end.
-    fn line(&self, current: Option<RequestId>, output: &mut Output, end: &[u8]) {
+    fn line(&self, readers: &mut Readers, output: &mut Output, end: &[u8]) {
         if output.pending.is_empty() && end.len() <= limits::LOG_LINE_BYTES {
-            self.emit(current, output.origin, end);
+            self.emit(readers, output.origin, end);
             return;
         }
-        self.keep(current, output, end);
+        self.keep(readers, output, end);
         let pending = std::mem::take(&mut output.pending);
-        self.emit(current, output.origin, &pending);
+        self.emit(readers, output.origin, &pending);
     }
 
     /// Keeps a line without its end; one that grows too long goes out in pieces.
-    fn keep(&self, current: Option<RequestId>, output: &mut Output, mut bytes: &[u8]) {
+    fn keep(&self, readers: &mut Readers, output: &mut Output, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let room = limits::LOG_LINE_BYTES - output.pending.len();
             let (now, later) = bytes.split_at(room.min(bytes.len()));
             output.pending.extend_from_slice(now);
             if !later.is_empty() {
                 let piece = std::mem::take(&mut output.pending);
-                self.emit(current, output.origin, &piece);
+                self.emit(readers, output.origin, &piece);
             }
             bytes = later;
         }
     }
 
-    /// Platform text stands on lines of its own.
-    fn platform(&self, lines: &mut Lines, text: &str) {
-        if let Some(tail) = &mut lines.tail {
-            tail.end_line();
-            tail.push(text.as_bytes());
-        }
-        let current = lines.current;
-        for output in &mut lines.outputs {
+    /// What the platform says stands on a line of its own.
+    fn event(&self, lines: &mut Lines, event: &PlatformEvent<'_>) {
+        let at = clock::wall();
+        let line = match self.format {
+            LogFormat::Text => event.text(),
+            LogFormat::Json { system, .. } => {
+                let shown = event.level().is_some_and(|level| level >= system);
+                shown.then(|| event.json(at) + "\n")
+            }
+        };
+        let Some(line) = line else { return };
+        let Lines { outputs, readers } = lines;
+        for output in outputs {
             if !output.pending.is_empty() {
                 let pending = std::mem::take(&mut output.pending);
-                self.emit(current, output.origin, &pending);
+                self.emit(readers, output.origin, &pending);
             }
         }
-        for line in text.lines() {
-            self.emit(current, LogOrigin::Platform, line.as_bytes());
+        if let Some(tail) = &mut readers.tail {
+            tail.end_line();
+            tail.push(line.as_bytes());
         }
+        self.store(
+            readers.current,
+            LogOrigin::Platform,
+            at,
+            line.trim_ascii_end().as_bytes(),
+        );
     }
 
-    fn emit(&self, request_id: Option<RequestId>, origin: LogOrigin, line: &[u8]) {
+    /// Hands a line of a process to whoever wants lines.
+    fn emit(&self, readers: &mut Readers, origin: LogOrigin, line: &[u8]) {
+        let at = clock::wall();
+        if origin == LogOrigin::Function && !self.format.keeps(line) {
+            return;
+        }
+        if let (LogFormat::Json { .. }, Some(tail)) = (self.format, &mut readers.tail) {
+            tail.push(line);
+            tail.push(b"\n");
+        }
+        self.store(readers.current, origin, at, line);
+    }
+
+    fn store(
+        &self,
+        request_id: Option<RequestId>,
+        origin: LogOrigin,
+        time: SystemTime,
+        line: &[u8],
+    ) {
         if let LogSink::Each(sink) = &self.sink {
             sink(&LogEvent {
                 scope: &self.scope,
                 log_group: &self.group,
                 log_stream: &self.stream,
-                time: clock::wall(),
+                time,
                 origin,
                 request_id,
                 line,
@@ -328,7 +396,7 @@ impl Log {
     }
 }
 
-impl Lines {
+impl Readers {
     fn open(&mut self, id: RequestId, tail: bool) {
         self.current = Some(id);
         self.tail = tail.then(Tail::default);
@@ -339,158 +407,5 @@ fn is(one: &Arc<pipe::Receiver>, other: &pipe::Receiver) -> bool {
     std::ptr::eq(Arc::as_ptr(one), other)
 }
 
-/// The last bytes of what passed by.
-#[derive(Debug, Default)]
-struct Tail {
-    bytes: Vec<u8>,
-}
-
-impl Tail {
-    fn push(&mut self, bytes: &[u8]) {
-        let keep = limits::LOG_TAIL_BYTES;
-        if bytes.len() >= keep {
-            self.bytes.clear();
-        } else if self.bytes.len() + bytes.len() > 2 * keep {
-            self.bytes.drain(..self.bytes.len() - keep);
-        }
-        self.bytes
-            .extend_from_slice(&bytes[bytes.len().saturating_sub(keep)..]);
-    }
-
-    fn end_line(&mut self) {
-        if self.bytes.last().is_some_and(|last| *last != b'\n') {
-            self.bytes.push(b'\n');
-        }
-    }
-
-    fn into_bytes(mut self) -> Bytes {
-        let excess = self.bytes.len().saturating_sub(limits::LOG_TAIL_BYTES);
-        self.bytes.drain(..excess);
-        Bytes::from(self.bytes)
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    use super::*;
-
-    type Seen = Arc<Mutex<Vec<(LogOrigin, Vec<u8>)>>>;
-
-    fn collecting() -> (LogSink, Seen) {
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let into = Arc::clone(&seen);
-        let sink = LogSink::Each(Arc::new(move |event: &LogEvent<'_>| {
-            into.lock()
-                .unwrap()
-                .push((event.origin, event.line.to_vec()));
-        }));
-        (sink, seen)
-    }
-
-    fn log(sink: LogSink) -> Log {
-        Log::new(Scope::default(), "/aws/lambda/f".into(), "s".into(), sink)
-    }
-
-    /// A log with one process, and the end of its pipe that the process has.
-    fn with_process(sink: LogSink) -> (Log, OwnedFd) {
-        let (output, input) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
-        rustix::io::ioctl_fionbio(&output, true).unwrap();
-        let log = log(sink);
-        log.attach(LogOrigin::Function, output).unwrap();
-        (log, input)
-    }
-
-    #[tokio::test]
-    async fn lines_are_framed_and_the_tail_is_raw() {
-        let (sink, seen) = collecting();
-        let (log, _input) = with_process(sink);
-        let id = RequestId::random();
-        log.begin(id, true, || "START x\n".into());
-        log.written(&mut log.lock(), 0, b"one\ntw");
-        log.written(&mut log.lock(), 0, b"o\nno end");
-        let tail = log.finish(|| "END x\nREPORT x\n".into()).expect("a tail");
-        assert_eq!(&tail[..], b"START x\none\ntwo\nno end\nEND x\nREPORT x\n");
-        let seen: Vec<_> = seen
-            .lock()
-            .unwrap()
-            .iter()
-            .map(|(_, line)| line.clone())
-            .collect();
-        let want: [&[u8]; 6] = [b"START x", b"one", b"two", b"no end", b"END x", b"REPORT x"];
-        assert_eq!(seen, want);
-    }
-
-    #[tokio::test]
-    async fn a_flood_without_line_breaks_is_split_and_bounded() {
-        let (sink, seen) = collecting();
-        let (log, _input) = with_process(sink);
-        log.begin(RequestId::random(), true, || "START\n".into());
-        let chunk = vec![b'x'; 100_000];
-        for _ in 0..20 {
-            log.written(&mut log.lock(), 0, &chunk);
-            let lines = log.lock();
-            assert!(lines.outputs[0].pending.len() <= limits::LOG_LINE_BYTES);
-            assert!(lines.tail.as_ref().unwrap().bytes.len() <= 2 * limits::LOG_TAIL_BYTES);
-        }
-        let tail = log.finish(|| "END\n".into()).expect("a tail");
-        assert_eq!(tail.len(), limits::LOG_TAIL_BYTES);
-        let seen = seen.lock().unwrap();
-        let function = seen
-            .iter()
-            .filter(|(origin, _)| *origin == LogOrigin::Function);
-        let lengths: Vec<usize> = function.map(|(_, line)| line.len()).collect();
-        assert_eq!(lengths.iter().sum::<usize>(), 2_000_000);
-        assert!(
-            lengths
-                .iter()
-                .all(|length| *length <= limits::LOG_LINE_BYTES)
-        );
-    }
-
-    #[tokio::test]
-    async fn a_line_is_split_at_exactly_the_limit() {
-        let (sink, seen) = collecting();
-        let (log, _input) = with_process(sink);
-        let mut long = vec![b'a'; limits::LOG_LINE_BYTES + 1];
-        long.push(b'\n');
-        log.written(&mut log.lock(), 0, &long);
-        let lengths: Vec<usize> = seen.lock().unwrap().iter().map(|(_, l)| l.len()).collect();
-        assert_eq!(lengths, [limits::LOG_LINE_BYTES, 1]);
-    }
-
-    #[tokio::test]
-    async fn a_writer_that_never_pauses_leaves_others_their_turn() {
-        const LINE: &[u8] = b"and another one\n";
-        const LAST: u32 = 1_000_000;
-        let (output, input) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
-        rustix::io::ioctl_fionbio(&output, true).unwrap();
-        rustix::io::write(&input, LINE).unwrap();
-        let written = Arc::new(AtomicU32::new(0));
-        let count = Arc::clone(&written);
-        // Whenever a line is read the next is there already.
-        let log = log(LogSink::Each(Arc::new(move |_: &LogEvent<'_>| {
-            if count.fetch_add(1, Ordering::Relaxed) < LAST {
-                rustix::io::write(&input, LINE).unwrap();
-            }
-        })));
-        log.attach(LogOrigin::Function, output).unwrap();
-        tokio::select! {
-            biased;
-            _ = log.follow() => unreachable!(),
-            () = tokio::task::yield_now() => {}
-        }
-        assert!(written.load(Ordering::Relaxed) < LAST, "nobody else ran");
-    }
-
-    #[test]
-    fn without_a_reader_no_line_is_made() {
-        let log = log(LogSink::None);
-        log.begin(RequestId::random(), false, || {
-            unreachable!("nobody would see it")
-        });
-        log.written(&mut log.lock(), 0, b"dropped");
-        assert_eq!(log.finish(|| unreachable!("nobody would see it")), None);
-    }
-}
+mod tests;

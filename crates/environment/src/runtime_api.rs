@@ -132,6 +132,7 @@ async fn response(
         Ok((body, trailers)) => match trailers.as_ref().and_then(stream_pump::error_in) {
             Some(error) if streams => Event::Error {
                 id,
+                error_type: error.code,
                 body: error.document,
             },
             _ => Event::Response { id, body },
@@ -147,6 +148,7 @@ async fn error(
     request: Request<Incoming>,
 ) -> Answer {
     let stale = environment.is_stale(id, request.headers());
+    let error_type = error_type(request.headers()).into_string().into();
     let body = request.into_body();
     if stale {
         discard(body).await;
@@ -157,7 +159,11 @@ async fn error(
         return accepted_or(environment.happen(unwanted()));
     };
     let event = match collect(body).await {
-        Ok((body, _)) => Event::Error { id, body },
+        Ok((body, _)) => Event::Error {
+            id,
+            error_type,
+            body,
+        },
         Err(fault) => Event::Faulty { id, fault },
     };
     accepted_or(environment.happen(event))

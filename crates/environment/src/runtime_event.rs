@@ -57,6 +57,10 @@ impl RuntimeEvent {
         }
     }
 
+    pub(crate) fn tenant_id(&self) -> Option<&str> {
+        std::str::from_utf8(self.tenant_id.as_ref()?).ok()
+    }
+
     pub(crate) fn to_response(&self) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::new(self.payload.clone()));
         let headers = response.headers_mut();

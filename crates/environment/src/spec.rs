@@ -10,6 +10,7 @@ use std::time::Duration;
 use bootlace_types::{FunctionArn, RequestId, limits};
 use bytes::Bytes;
 
+use crate::log_format::LogFormat;
 use crate::stream::StreamLimits;
 
 /// All that every environment of one function version has in common.
@@ -26,9 +27,7 @@ pub struct EnvironmentSpec {
     /// The user's variables.
     pub variables: BTreeMap<String, String>,
     pub log_group: String,
-    /// `Text` or `JSON`.
-    pub log_format: String,
-    pub log_level: Option<String>,
+    pub log_format: LogFormat,
 }
 
 /// What the server decides for all its environments.

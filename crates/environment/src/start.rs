@@ -54,7 +54,8 @@ impl Start {
             self.spec.function.scope.clone(),
             self.spec.log_group.clone(),
         );
-        let log = Log::new(scope, group, stream, self.sink.clone());
+        let format = self.spec.log_format;
+        let log = Log::new(scope, group, stream, format, self.sink.clone());
         let spec = Arc::clone(&self.spec);
         let environment = Arc::new(Environment::new(id, spec, self.options, log, home));
         environment.fetched(self.fetch);
@@ -163,6 +164,7 @@ async fn work<C>(
     loop {
         match environment.order() {
             Order::Launch => {
+                environment.init_starts();
                 let files = extension_files::find(&trees.layers);
                 let external = files.iter().map(|file| file.name.clone()).collect();
                 environment.happen(Event::Launched { external });

@@ -40,9 +40,9 @@ pub(crate) fn variables(spec: &EnvironmentSpec, place: &Place<'_>) -> Vec<(Strin
         "LD_LIBRARY_PATH",
         format!("/lib64:/usr/lib64:{}", libraries.join(":")),
     );
-    set("AWS_LAMBDA_LOG_FORMAT", spec.log_format.clone());
-    if let Some(level) = &spec.log_level {
-        set("AWS_LAMBDA_LOG_LEVEL", level.clone());
+    set("AWS_LAMBDA_LOG_FORMAT", spec.log_format.name().into());
+    if let Some(level) = spec.log_format.level_name() {
+        set("AWS_LAMBDA_LOG_LEVEL", level.into());
     }
     // Only where code sees the host's files; Lambda sets no such variable.
     let tmp = inside("/tmp");
@@ -105,6 +105,7 @@ mod tests {
     use bootlace_types::{FunctionArn, Scope};
 
     use super::*;
+    use crate::log_format::LogFormat;
 
     fn made(user: &[(&str, &str)]) -> BTreeMap<String, String> {
         let pairs = user
@@ -119,8 +120,7 @@ mod tests {
             timeout: Duration::from_secs(3),
             variables: pairs.collect(),
             log_group: "/aws/lambda/f".into(),
-            log_format: "Text".into(),
-            log_level: None,
+            log_format: LogFormat::Text,
         };
         let inside = |path: &str| PathBuf::from(path);
         let place = Place {

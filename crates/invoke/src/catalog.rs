@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use bootlace_environment::EnvironmentSpec;
+use bootlace_environment::{EnvironmentSpec, LogFormat};
 use bootlace_store::record::{
     self, FunctionConfig, FunctionRecord, LastUpdate, PackageType, State,
 };
@@ -331,7 +331,10 @@ fn environment_spec(arn: &FunctionArn, config: &FunctionConfig) -> EnvironmentSp
         timeout: std::time::Duration::from_secs(config.timeout_s.into()),
         variables: config.environment.clone().unwrap_or_default(),
         log_group: config.logging.group.clone(),
-        log_format: config.logging.format.clone(),
-        log_level: config.logging.application_level.clone(),
+        log_format: LogFormat::of(
+            &config.logging.format,
+            config.logging.application_level.as_deref(),
+            config.logging.system_level.as_deref(),
+        ),
     }
 }

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use super::parties::Parties;
+use super::parties::{Parties, Runtime};
 use super::words::{
-    Actions, Deliver, Event, ExtensionRefusal, InitReport, Notice, Phase, Refusal, ShutdownReason,
-    Verdict, Was,
+    Actions, Deliver, Event, ExtensionRefusal, InitReport, InitRuntimeDone, Notice, Phase, Refusal,
+    ShutdownReason, Verdict, Was,
 };
 use super::{Lifecycle, State, Stop};
 use crate::failure::Failure;
@@ -179,6 +179,7 @@ impl Lifecycle {
                 });
                 self.state = State::Initializing(init);
                 let actions = Actions {
+                    init_runtime_done: self.runtime_fails(Phase::Init, failure),
                     init: report,
                     ..Actions::default()
                 };
@@ -191,6 +192,9 @@ impl Lifecycle {
                     failure: Some(failure.cloned().unwrap_or(KILLED)),
                 });
                 let (mut actions, was) = running.fail(now, failure);
+                if init.is_some() {
+                    actions.init_runtime_done = self.runtime_fails(Phase::Invoke, failure);
+                }
                 actions.init = init;
                 (actions, was)
             }
@@ -204,6 +208,14 @@ impl Lifecycle {
                 (Actions::default(), was)
             }
         }
+    }
+}
+
+impl Lifecycle {
+    /// What is said of a runtime that initializes when something fails.
+    fn runtime_fails(&self, phase: Phase, failure: Option<&Failure>) -> Option<InitRuntimeDone> {
+        let failure = Some(failure?.clone());
+        (self.parties.runtime == Runtime::Started).then_some(InitRuntimeDone { phase, failure })
     }
 }
 

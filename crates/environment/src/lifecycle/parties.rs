@@ -8,7 +8,7 @@ use bootlace_types::limits;
 use uuid::Uuid;
 
 use super::words::{ExtensionRefusal, Refusal, Verdict};
-use crate::failure::ExtensionFault;
+use crate::failure::{ExtensionFault, Failure};
 
 /// What an extension can register for.
 pub(crate) const INVOKE: &str = "INVOKE";
@@ -35,6 +35,15 @@ pub(super) enum Runtime {
     Ready,
     /// It has an event.
     Running,
+}
+
+/// An extension as the log describes it.
+#[derive(Debug)]
+pub(crate) struct Party {
+    pub(crate) name: Box<str>,
+    pub(crate) state: &'static str,
+    pub(crate) events: Vec<&'static str>,
+    pub(crate) error_type: Option<Box<str>>,
 }
 
 /// One extension.
@@ -225,6 +234,27 @@ impl Parties {
     /// How many extensions there are.
     pub(crate) fn count(&self) -> usize {
         self.extensions.len()
+    }
+
+    /// All extensions; `failure` is what initialization failed of.
+    pub(crate) fn describe(&self, failure: Option<&Failure>) -> Vec<Party> {
+        let described = self.extensions.iter().map(|one| {
+            let error_type = match (one.state, failure) {
+                (ExtensionState::InitError | ExtensionState::ExitError, Some(failure)) => {
+                    Some(failure.report_type().into())
+                }
+                _ => None,
+            };
+            let events = [(one.invoke, INVOKE), (one.shutdown, SHUTDOWN)];
+            let events = events.into_iter().filter(|(wanted, _)| *wanted);
+            Party {
+                name: one.name.clone(),
+                state: one.state.name(),
+                events: events.map(|(_, event)| event).collect(),
+                error_type,
+            }
+        });
+        described.collect()
     }
 
     /// Where an extension stands in the list.

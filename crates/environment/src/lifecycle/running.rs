@@ -1,5 +1,6 @@
 //! One invocation, from the moment its caller hands it over until everybody is back.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use bootlace_types::RequestId;
@@ -30,6 +31,8 @@ pub(crate) struct Running {
     answered: Option<Option<Answer>>,
     answered_at: Option<Instant>,
     produced: Option<Produced>,
+    /// The type of the error that it answered.
+    error_type: Option<Cow<'static, str>>,
     /// When the runtime asked for the next event; extensions may still work on this one.
     pub(super) back: Option<Instant>,
 }
@@ -53,6 +56,7 @@ impl Running {
             answered: None,
             answered_at: None,
             produced: None,
+            error_type: None,
             back: None,
         }
     }
@@ -103,6 +107,11 @@ impl Running {
         self.answer(now, verdict, Answer { payload, error })
     }
 
+    /// The runtime names its error.
+    pub(super) fn names_error(&mut self, error_type: Cow<'static, str>) {
+        self.error_type = Some(error_type);
+    }
+
     pub(super) fn sent(&mut self, now: Instant, sent: Sent) {
         self.produced = Some(Produced {
             latency: sent.first.saturating_duration_since(self.delivered),
@@ -113,6 +122,7 @@ impl Running {
 
     pub(super) fn answer(&mut self, now: Instant, verdict: Verdict, answer: Answer) -> Actions {
         self.answered_at = Some(now);
+        self.error_type = self.error_type.take().or_else(|| answer.error.clone());
         if self.with_report {
             self.answered = Some(Some(answer));
             return Actions::of(verdict);
@@ -170,6 +180,7 @@ impl Running {
             duration: since(self.delivered),
             produced: self.produced,
             overhead: self.answered_at.map(since),
+            error_type: self.error_type.clone(),
             failure,
         }
     }
@@ -185,6 +196,7 @@ impl Running {
             init: self.init,
             produced: self.produced,
             extension_overhead: None,
+            error_type: self.error_type.clone(),
             failure,
         }
     }

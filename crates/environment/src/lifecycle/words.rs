@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bootlace_types::RequestId;
 use bytes::Bytes;
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::failure::{AnswerFault, ExtensionFault, Failure};
@@ -34,6 +35,7 @@ pub(crate) enum Event {
     },
     Error {
         id: Option<RequestId>,
+        error_type: Cow<'static, str>,
         body: Bytes,
     },
     /// The runtime answers in a way that cannot be passed on.
@@ -102,6 +104,8 @@ pub(crate) enum Event {
 pub(crate) struct Actions {
     /// For whoever brought the event.
     pub(crate) verdict: Verdict,
+    /// The runtime's part of initialization is over.
+    pub(crate) init_runtime_done: Option<InitRuntimeDone>,
     /// Initialization is over.
     pub(crate) init: Option<InitReport>,
     /// Write START of this invocation, and keep its log's tail if need be: its event goes out, or
@@ -230,11 +234,19 @@ pub(crate) struct Produced {
 }
 
 /// In which phase an initialization ran.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Phase {
     Init,
     /// Under an invocation, within its time: AWS's suppressed initialization.
     Invoke,
+}
+
+/// The runtime asked for its first event, or will not.
+#[derive(Debug, PartialEq)]
+pub(crate) struct InitRuntimeDone {
+    pub(crate) phase: Phase,
+    pub(crate) failure: Option<Failure>,
 }
 
 /// The facts of an initialization that is over.
@@ -254,6 +266,8 @@ pub(crate) struct RuntimeDone {
     pub(crate) produced: Option<Produced>,
     /// From the answer to the runtime's `next`.
     pub(crate) overhead: Option<Duration>,
+    /// The type of the error that it answered, if it did.
+    pub(crate) error_type: Option<Cow<'static, str>>,
     pub(crate) failure: Option<Failure>,
 }
 
@@ -267,6 +281,8 @@ pub(crate) struct Report {
     pub(crate) produced: Option<Produced>,
     /// From the runtime's `next` to that of the last extension, if there was one to wait for.
     pub(crate) extension_overhead: Option<Duration>,
+    /// The type of the error that the runtime answered, if it did.
+    pub(crate) error_type: Option<Cow<'static, str>>,
     pub(crate) failure: Option<Failure>,
 }
 

@@ -206,7 +206,11 @@ proptest! {
                 Step::Invoke { with_report } => invoke(asked, with_report),
                 Step::Next => Event::Next,
                 Step::Response { current } => Event::Response { id: Some(id(current)), body: body() },
-                Step::Error { current } => Event::Error { id: Some(id(current)), body: body() },
+                Step::Error { current } => Event::Error {
+                    id: Some(id(current)),
+                    error_type: "Runtime.Unknown".into(),
+                    body: body(),
+                },
                 Step::Faulty { current } => {
                     Event::Faulty { id: Some(id(current)), fault: AnswerFault::Mode }
                 }

@@ -57,6 +57,7 @@ fn events() -> Vec<(&'static str, Make)> {
         }),
         row("Error", |id| E::Error {
             id: Some(id),
+            error_type: "Runtime.Unknown".into(),
             body: Bytes::new(),
         }),
         row("Faulty", |id| E::Faulty {
