@@ -204,3 +204,48 @@ async fn the_store_has_the_lines_under_their_group_and_stream() {
     assert_eq!(events.len(), 4);
     assert!(events[0].stream.contains("/[$LATEST]"), "{events:?}");
 }
+
+#[tokio::test]
+async fn json_logs_are_records_that_the_levels_let_through() {
+    const SHOWN: &str = r#"{"level":"WARN","message":"shown"}"#;
+    let lines = "plain\n{\"level\":\"INFO\"}\n{\"level\":\"WARN\",\"message\":\"shown\"}\n";
+    let guest = Guest::new(vec![Action::Loop(vec![
+        Action::Next,
+        Action::Print(Body::Text(lines)),
+        Action::Respond(Body::Echo),
+        Action::Next,
+        Action::Error("{}"),
+    ])]);
+    let world = World::new(guest).await;
+    let mut record = world.record();
+    record.latest.logging.format = "JSON".into();
+    record.latest.logging.application_level = Some("WARN".into());
+    record.latest.logging.system_level = Some("INFO".into());
+    world.put("f", &record).await;
+    let (_, tail) = world.invoke_with_tail("f", "{}").await;
+    let lines: Vec<&str> = tail.lines().collect();
+    assert_eq!(lines.len(), 3, "{tail}");
+    let read = |line: &str| serde_json::from_str::<serde_json::Value>(line).expect(line);
+    let start = read(lines[0]);
+    assert_eq!(start["type"], "platform.start");
+    assert_eq!(start["record"]["version"], "$LATEST");
+    assert_eq!(lines[1], SHOWN);
+    let report = read(lines[2]);
+    assert_eq!(report["type"], "platform.report");
+    assert_eq!(report["record"]["requestId"], start["record"]["requestId"]);
+    assert_eq!(report["record"]["status"], "success");
+    assert!(report["record"]["metrics"]["initDurationMs"].is_f64());
+
+    // What went wrong is a warning, an error that the function answered too.
+    record.latest.logging.system_level = Some("WARN".into());
+    record.latest.revision_id = bootlace_types::RevisionId::random();
+    world.put("f", &record).await;
+    let (_, tail) = world.invoke_with_tail("f", "{}").await;
+    assert_eq!(tail.lines().collect::<Vec<_>>(), [SHOWN]);
+    let (_, tail) = world.invoke_with_tail("f", "{}").await;
+    let lines: Vec<serde_json::Value> = tail.lines().map(read).collect();
+    let kinds: Vec<&str> = lines.iter().filter_map(|l| l["type"].as_str()).collect();
+    assert_eq!(kinds, ["platform.runtimeDone", "platform.report"], "{tail}");
+    assert_eq!(lines[0]["record"]["errorType"], "Runtime.Unknown");
+    assert_eq!(lines[1]["record"]["status"], "error");
+}
