@@ -34,6 +34,7 @@ mod stop;
 mod stream;
 mod stream_pump;
 mod stream_rate;
+mod telemetry;
 mod variables;
 
 pub use bootlace_sandbox::Driver;

@@ -337,6 +337,15 @@ impl Lifecycle {
         !matches!(self.state, State::Provisioning | State::Initializing(_))
     }
 
+    /// Whether its parties are initializing, in whosever time.
+    pub(crate) fn is_initializing(&self) -> bool {
+        match &self.state {
+            State::Initializing(_) => true,
+            State::Invoking(running) => running.suppressed.is_some(),
+            _ => false,
+        }
+    }
+
     /// Whether the runtime may answer this request now.
     pub(crate) fn expects_answer(&self, id: Option<RequestId>) -> bool {
         matches!(&self.state, State::Invoking(running) if running.expects(id))

@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 
 use crate::log_format::LogFormat;
 use crate::platform_event::PlatformEvent;
+use crate::telemetry::{Early, Queue, Subscriber};
 
 mod tail;
 
@@ -96,6 +97,9 @@ struct Lines {
 struct Readers {
     current: Option<RequestId>,
     tail: Option<Tail>,
+    subscribers: Vec<Subscriber>,
+    /// During initialization: for those who are going to subscribe.
+    early: Option<Early>,
 }
 
 /// What one process writes.
@@ -265,8 +269,54 @@ impl Log {
         }
     }
 
+    /// Initialization begins: from now on processes may subscribe.
+    pub(crate) fn open_subscriptions(&self) {
+        self.lock().readers.early = Some(Early::default());
+    }
+
+    /// It is over: nobody new may subscribe.
+    pub(crate) fn close_subscriptions(&self) {
+        self.lock().readers.early = None;
+    }
+
+    /// Adds a subscriber in place of an earlier one of the same extension, unless it is too late.
+    pub(crate) fn subscribe(&self, subscriber: Subscriber, id: uuid::Uuid) -> bool {
+        let mut lines = self.lock();
+        let readers = &mut lines.readers;
+        let Some(early) = &readers.early else {
+            return false;
+        };
+        subscriber.catch_up(early, self.is_structured());
+        readers.subscribers.retain(|one| !one.is_of(id));
+        readers.subscribers.push(subscriber);
+        true
+    }
+
+    /// Nobody is subscribed any more; what was not delivered is lost.
+    pub(crate) fn unsubscribe_all(&self) {
+        let subscribers = std::mem::take(&mut self.lock().readers.subscribers);
+        drop(subscribers);
+    }
+
+    /// Delivers what waits for subscribers, and from now on at once; waits for it.
+    pub(crate) async fn flush_subscribers(&self) {
+        let queues: Vec<Arc<Queue>> = {
+            let lines = self.lock();
+            let subscribers = lines.readers.subscribers.iter();
+            subscribers.map(|one| Arc::clone(one.queue())).collect()
+        };
+        queues.iter().for_each(|queue| queue.hurry());
+        let settled = queues.iter().map(|queue| queue.settled());
+        futures_util::future::join_all(settled).await;
+    }
+
     fn is_watched(&self, readers: &Readers) -> bool {
-        readers.tail.is_some() || !matches!(self.sink, LogSink::None)
+        readers.tail.is_some() || !matches!(self.sink, LogSink::None) || readers.subscribes()
+    }
+
+    /// Whether lines may be JSON.
+    fn is_structured(&self) -> bool {
+        matches!(self.format, LogFormat::Json { .. })
     }
 
     /// Asks the kernel, not the reactor, which may not have heard of the last bytes yet.
@@ -299,8 +349,8 @@ impl Log {
 
     /// Whether anybody wants whole lines; a tail in text does not.
     fn reads_lines(&self, readers: &Readers) -> bool {
-        let filters = matches!(self.format, LogFormat::Json { .. });
-        !matches!(self.sink, LogSink::None) || (filters && readers.tail.is_some())
+        let filters = self.is_structured() && readers.tail.is_some();
+        !matches!(self.sink, LogSink::None) || filters || readers.subscribes()
     }
 
     /// A line came to its end.
@@ -338,14 +388,18 @@ impl Log {
                 shown.then(|| event.json(at) + "\n")
             }
         };
-        let Some(line) = line else { return };
         let Lines { outputs, readers } = lines;
+        if line.is_none() && !readers.subscribes() {
+            return;
+        }
         for output in outputs {
             if !output.pending.is_empty() {
                 let pending = std::mem::take(&mut output.pending);
                 self.emit(readers, output.origin, &pending);
             }
         }
+        readers.platform(at, event);
+        let Some(line) = line else { return };
         if let Some(tail) = &mut readers.tail {
             tail.end_line();
             tail.push(line.as_bytes());
@@ -361,6 +415,7 @@ impl Log {
     /// Hands a line of a process to whoever wants lines.
     fn emit(&self, readers: &mut Readers, origin: LogOrigin, line: &[u8]) {
         let at = clock::wall();
+        readers.line(at, origin, line, self.is_structured());
         if origin == LogOrigin::Function && !self.format.keeps(line) {
             return;
         }
@@ -397,6 +452,29 @@ impl Log {
 }
 
 impl Readers {
+    /// Whether somebody subscribed, or may do so soon.
+    fn subscribes(&self) -> bool {
+        !self.subscribers.is_empty() || self.early.is_some()
+    }
+
+    fn platform(&mut self, at: SystemTime, event: &PlatformEvent<'_>) {
+        for subscriber in &self.subscribers {
+            subscriber.platform(at, event);
+        }
+        if let Some(early) = &mut self.early {
+            early.platform(at, event);
+        }
+    }
+
+    fn line(&mut self, at: SystemTime, origin: LogOrigin, line: &[u8], structured: bool) {
+        for subscriber in &self.subscribers {
+            subscriber.line(at, origin, line, structured);
+        }
+        if let Some(early) = &mut self.early {
+            early.line(at, origin, line);
+        }
+    }
+
     fn open(&mut self, id: RequestId, tail: bool) {
         self.current = Some(id);
         self.tail = tail.then(Tail::default);

@@ -74,7 +74,6 @@ pub(crate) enum PlatformEvent<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         error_type: Option<&'a str>,
     },
-    #[cfg_attr(not(test), expect(dead_code, reason = "nobody can subscribe yet"))]
     /// `platform.telemetrySubscription`, or `platform.logsSubscription` in the Logs API.
     Subscription {
         name: &'a str,
@@ -83,7 +82,6 @@ pub(crate) enum PlatformEvent<'a> {
         #[serde(skip)]
         of_logs_api: bool,
     },
-    #[cfg_attr(not(test), expect(dead_code, reason = "nobody can subscribe yet"))]
     LogsDropped {
         dropped_bytes: u64,
         dropped_records: u64,

@@ -19,6 +19,7 @@ impl Environment {
             State::Invoking(_) => Phase::Invoke,
             _ => Phase::Init,
         });
+        self.log.open_subscriptions();
         self.log.platform(|| PlatformEvent::InitStart {
             initialization_type: InitializationType::OnDemand,
             phase,
@@ -54,6 +55,7 @@ impl Environment {
                 duration: init.duration,
             },
         });
+        self.log.close_subscriptions();
         if init.failure.is_none() && init.phase == Phase::Init {
             self.init_us.store(micros(init.duration), Ordering::Relaxed);
         }
@@ -96,7 +98,7 @@ impl Environment {
         }
         let request_id = report.request_id;
         let fault = report.failure.as_ref();
-        let fault = fault.map(|failure| format!("RequestId: {request_id} {failure}"));
+        let fault = fault.map(|failure| format!("RequestId: {request_id} Error: {failure}"));
         if let Some(fault) = &fault {
             self.log.platform(|| PlatformEvent::Fault(fault));
         }

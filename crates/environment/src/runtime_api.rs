@@ -19,6 +19,7 @@ use crate::failure::AnswerFault;
 use crate::hands::{NextAnswer, StreamAnswer};
 use crate::lifecycle::{Event, Lifecycle, Refusal, Verdict};
 use crate::stream_pump::{self, Pump};
+use crate::telemetry;
 
 pub(crate) type Answer = Response<Full<Bytes>>;
 
@@ -39,6 +40,9 @@ pub(crate) async fn serve(
         if let Some(path) = path.strip_prefix(extensions_api::VERSION) {
             let path = path.to_owned();
             return Ok(Box::pin(extensions_api::serve(&environment, &path, request)).await);
+        }
+        if let Some(api) = telemetry::api::route(path) {
+            return Ok(Box::pin(telemetry::api::serve(&environment, api, request)).await);
         }
         let ping = path == "/ping" && request.method() == Method::GET;
         return Ok(if ping {

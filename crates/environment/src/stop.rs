@@ -25,11 +25,11 @@ pub(crate) async fn stop(
     let began = clock::now();
     if !how.budget.is_zero() {
         environment.thaw_to_stop();
-        runtime(
-            processes,
-            began + how.budget.mul_f64(limits::SHUTDOWN_RUNTIME_SHARE),
-        )
-        .await;
+        let share = how.budget.mul_f64(limits::SHUTDOWN_RUNTIME_SHARE);
+        // Extensions that hear of the end know already what happened before.
+        let flush = environment.log.flush_subscribers();
+        let flush = tokio::time::timeout(share.min(limits::TELEMETRY_FLUSH), flush);
+        let _ = tokio::join!(flush, runtime(processes, began + share));
         extensions(environment, processes, how, began + how.budget).await;
     } else if how.runtime_ends {
         let runtime = processes.started.iter_mut();
@@ -43,6 +43,7 @@ pub(crate) async fn stop(
         environment.is_awake();
     }
     connections.clear().await;
+    environment.log.unsubscribe_all();
     environment.log.drain();
     processes.forget();
     Ok(())

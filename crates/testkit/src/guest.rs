@@ -41,6 +41,8 @@ pub enum Action {
     CallWith(&'static str, String, String, String),
     /// Registers as an extension under this name for these events, JSON text; keeps the identifier.
     Register(String, &'static str),
+    /// Subscribes to telemetry as that extension: path and body.
+    Subscribe(&'static str, String),
     /// Asks for the extension's next event.
     EventNext,
     /// Asks for it on a connection of its own and does not wait.
@@ -319,6 +321,10 @@ impl<W: AsyncWrite + Unpin> Run<W> {
                 if let Some(identifier) = seen.header("Lambda-Extension-Identifier") {
                     self.identifier = format!("Lambda-Extension-Identifier: {identifier}\r\n");
                 }
+            }
+            Action::Subscribe(path, body) => {
+                let identifier = self.identifier.clone();
+                self.call("PUT", path, &identifier, body.as_bytes()).await?;
             }
             Action::EventNext => {
                 let path = "/2020-01-01/extension/event/next";

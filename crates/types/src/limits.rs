@@ -108,6 +108,33 @@ pub const EXTENSION_BODY_BYTES: usize = 64 * 1_024;
 pub const ERROR_TYPE_CHARS: usize = 128;
 /// What a runtime calls itself is cut here, characters. Ours.
 pub const USER_AGENT_CHARS: usize = 256;
+/// What a subscriber may ask for: bytes in one delivery, records in it, milliseconds until it. AWS.
+pub const TELEMETRY_BYTES: std::ops::RangeInclusive<usize> = 262_144..=1_048_576;
+pub const TELEMETRY_ITEMS: std::ops::RangeInclusive<usize> = 1_000..=10_000;
+pub const TELEMETRY_TIMEOUT_MS: std::ops::RangeInclusive<u64> = 25..=30_000;
+/// The same unless a subscriber asks. AWS.
+pub const TELEMETRY_DEFAULT_BYTES: usize = 262_144;
+pub const TELEMETRY_DEFAULT_ITEMS: usize = 10_000;
+pub const TELEMETRY_DEFAULT_TIMEOUT_MS: u64 = 1_000;
+/// Records that wait for one subscriber, bytes; the oldest are dropped. One line of
+/// `LOG_LINE_BYTES` has room whatever is in it. Ours.
+pub const TELEMETRY_QUEUE_BYTES: usize = 2 << 20;
+/// What each of them counts beside its text, bytes. Ours.
+pub const TELEMETRY_RECORD_BYTES: usize = 64;
+/// Records kept during initialization for those who subscribe later, bytes; what comes then is
+/// dropped and counted. Ours.
+pub const TELEMETRY_EARLY_BYTES: usize = 64 * 1_024;
+/// How often a delivery is tried, count. Ours.
+pub const TELEMETRY_ATTEMPTS: u32 = 5;
+/// Wait before the second attempt; it doubles with each. Ours.
+pub const TELEMETRY_BACKOFF: Duration = Duration::from_millis(100);
+/// How long one attempt may take. Ours.
+pub const TELEMETRY_ATTEMPT: Duration = Duration::from_secs(5);
+/// What a subscriber may answer to a delivery, bytes. Ours.
+pub const TELEMETRY_ANSWER_BYTES: usize = 64 * 1_024;
+/// An environment that ends waits so long for its subscribers before extensions hear of the end.
+/// Ours.
+pub const TELEMETRY_FLUSH: Duration = Duration::from_millis(300);
 /// Time for the end of an environment with internal extensions only. AWS.
 pub const SHUTDOWN_INTERNAL: Duration = Duration::from_millis(500);
 /// Time for the end of an environment with external extensions. AWS.

@@ -231,6 +231,11 @@ impl Parties {
         Verdict::Accepted
     }
 
+    /// What an extension is called.
+    pub(crate) fn name(&self, id: Uuid) -> Option<&str> {
+        self.place(id).map(|place| &*self.extensions[place].name)
+    }
+
     /// How many extensions there are.
     pub(crate) fn count(&self) -> usize {
         self.extensions.len()
@@ -249,7 +254,11 @@ impl Parties {
             let events = events.into_iter().filter(|(wanted, _)| *wanted);
             Party {
                 name: one.name.clone(),
-                state: one.state.name(),
+                state: match failure {
+                    // They may have been given an event in the same moment.
+                    None => ExtensionState::Ready.name(),
+                    Some(_) => one.state.name(),
+                },
                 events: events.map(|(_, event)| event).collect(),
                 error_type,
             }

@@ -19,4 +19,5 @@ mod runtime_api;
 mod slice;
 mod spans;
 mod streams;
+mod telemetry;
 mod world;
