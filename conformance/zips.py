@@ -57,3 +57,10 @@ def stored(name, content):
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(name, content)
     return buffer.getvalue()
+
+
+def of_folder(folder):
+    """All files below a folder, with the modes that they have."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    names = (path.relative_to(folder).as_posix() for path in paths)
+    return pack(*(file(name, path.read_bytes(), path.stat().st_mode & 0o777) for name, path in zip(names, paths)))

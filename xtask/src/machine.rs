@@ -52,6 +52,17 @@ pub(crate) const TEST: &[Need] = &[
         package: "libc6-dev",
     },
     program("python3", "python3"),
+    // The Python that functions find in their sandboxes.
+    Need {
+        what: What::File("/usr/bin/python3"),
+        package: "python3",
+    },
+    // AWS's runtime client for Node.js is compiled when it is installed.
+    program("npm", "npm"),
+    program("c++", "g++"),
+    program("make", "make"),
+    program("cmake", "cmake"),
+    program("xz", "xz-utils"),
     // Its version 2 is not on the package index for Python, and only version 2 can follow logs.
     Need {
         what: What::File("/usr/bin/aws"),

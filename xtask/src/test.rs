@@ -21,6 +21,15 @@ pub(crate) struct CiOptions {
     fuzz_seconds: u32,
 }
 
+/// What the conformance tests run, by the variable that tells them where it is.
+const PROGRAMS: [(&str, &str); 5] = [
+    ("BOOTLACE_BIN", "bootlace"),
+    ("BOOTLACE_ECHO", "bootstrap"),
+    ("BOOTLACE_STREAM", "bootstrap-stream"),
+    ("BOOTLACE_SCENARIOS", "scenarios"),
+    ("BOOTLACE_BENCH", "bootlace-bench"),
+];
+
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     machine::provide(machine::DEMO)?;
     machine::provide(machine::TEST)?;
@@ -98,16 +107,9 @@ fn conformance() -> anyhow::Result<Count> {
     pytest.args(["-m", "pytest", "-p", "no:cacheprovider", "conformance"]);
     pytest.current_dir(workspace::root()?);
     pytest.env("PYTHONDONTWRITEBYTECODE", "1");
-    pytest.env("BOOTLACE_BIN", workspace::program("debug", "bootlace")?);
-    pytest.env("BOOTLACE_ECHO", workspace::program("debug", "bootstrap")?);
-    pytest.env(
-        "BOOTLACE_STREAM",
-        workspace::program("debug", "bootstrap-stream")?,
-    );
-    pytest.env(
-        "BOOTLACE_BENCH",
-        workspace::program("debug", "bootlace-bench")?,
-    );
+    for (variable, program) in PROGRAMS {
+        pytest.env(variable, workspace::program("debug", program)?);
+    }
     counted(pytest, count::pytest)
 }
 
