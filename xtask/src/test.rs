@@ -22,11 +22,12 @@ pub(crate) struct CiOptions {
 }
 
 /// What the conformance tests run, by the variable that tells them where it is.
-const PROGRAMS: [(&str, &str); 5] = [
+const PROGRAMS: [(&str, &str); 6] = [
     ("BOOTLACE_BIN", "bootlace"),
     ("BOOTLACE_ECHO", "bootstrap"),
     ("BOOTLACE_STREAM", "bootstrap-stream"),
     ("BOOTLACE_SCENARIOS", "scenarios"),
+    ("BOOTLACE_RECORDER", "recorder"),
     ("BOOTLACE_BENCH", "bootlace-bench"),
 ];
 

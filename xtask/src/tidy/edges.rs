@@ -15,7 +15,14 @@ const EDGES: &[(&str, &[&str])] = &[
 ];
 
 /// Nothing that is delivered is built on these.
-const FOR_DEVELOPERS: &[&str] = &["testkit", "bench", "xtask", "rust-echo", "rust-stream"];
+const FOR_DEVELOPERS: &[&str] = &[
+    "testkit",
+    "bench",
+    "xtask",
+    "extension",
+    "rust-echo",
+    "rust-stream",
+];
 
 /// A sentence for each edge that is not in the design.
 pub(crate) fn check(metadata: &Metadata) -> Vec<String> {
