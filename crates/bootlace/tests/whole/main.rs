@@ -13,4 +13,5 @@ mod invocations;
 mod lifecycle;
 mod logs;
 mod serve;
+mod soak;
 mod telemetry;
