@@ -2,7 +2,7 @@
 //! bytes over real connections.
 #![no_main]
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use bootlace_fuzz::http::{exchange, statuses, throw};
 use bootlace_fuzz::tokens::{FIRST, expand, split};
@@ -68,6 +68,9 @@ const PIECES: &[&[u8]] = &[
 
 static WORLD: OnceLock<World> = OnceLock::new();
 
+/// With `SHOW_ANSWERS` set, what came back is printed: to see how far an input gets.
+static SHOW: LazyLock<bool> = LazyLock::new(|| std::env::var_os("SHOW_ANSWERS").is_some());
+
 fuzz_target!(|data: &[u8]| {
     let Some((choices, content)) = split::<2>(data) else {
         return;
@@ -97,25 +100,15 @@ async fn process(guest: FakeGuest, input: Arc<Input>) -> ExitStatus {
     let mut extension = None;
     if honest & 1 != 0 {
         extension = ask(&address, REGISTER, "Lambda-Extension-Identifier").await;
+        // It takes every event, for nothing goes on without it.
+        if let Some(id) = extension.clone() {
+            drop(bootlace_tasks::spawn(PARKED, park(address.clone(), id)));
+        }
     }
     let mut event = None;
     let mut runtime = None;
     if honest & 2 != 0 {
-        let parked = extension
-            .as_ref()
-            .map(|id| park(address.clone(), id.clone()));
-        let parked = parked.map(|parked| bootlace_tasks::spawn(PARKED, parked));
-        if let Ok(mut stream) = TcpStream::connect(&address).await {
-            let answer = exchange(&mut stream, NEXT).await.ok();
-            let id = answer.and_then(|answer| {
-                answer
-                    .header("Lambda-Runtime-Aws-Request-Id")
-                    .map(str::to_owned)
-            });
-            event = id;
-            runtime = Some(stream);
-        }
-        drop(parked);
+        (event, runtime) = next(&address).await;
     }
     let id = event
         .clone()
@@ -126,8 +119,14 @@ async fn process(guest: FakeGuest, input: Arc<Input>) -> ExitStatus {
     assert!(pieces.len() < usize::from(NEXT_CONNECTION - FIRST));
     for bytes in input.content.split(|byte| *byte == NEXT_CONNECTION).take(8) {
         let answers = throw(&address, &expand(bytes, &pieces)).await;
+        if *SHOW {
+            eprintln!("{}", String::from_utf8_lossy(&answers));
+        }
         let failed = statuses(&answers).into_iter().find(|status| *status == 500);
         assert_eq!(failed, None, "{}", String::from_utf8_lossy(&answers));
+    }
+    if honest & 4 != 0 && event.is_none() {
+        (event, runtime) = next(&address).await;
     }
     if end & 1 != 0
         && let (Some(id), Some(mut stream)) = (event, runtime)
@@ -151,12 +150,21 @@ async fn park(address: String, id: String) {
         "GET /2020-01-01/extension/event/next HTTP/1.1\r\nHost: r\r\n\
          Lambda-Extension-Identifier: {id}\r\n\r\n"
     );
-    let _ = ask(
-        &address,
-        next.as_bytes(),
-        "Lambda-Extension-Event-Identifier",
-    )
-    .await;
+    let event = "Lambda-Extension-Event-Identifier";
+    while ask(&address, next.as_bytes(), event).await.is_some() {}
+}
+
+/// The event's id, and the connection that it came by.
+async fn next(address: &str) -> (Option<String>, Option<TcpStream>) {
+    let Ok(mut stream) = TcpStream::connect(address).await else {
+        return (None, None);
+    };
+    let answer = exchange(&mut stream, NEXT).await.ok();
+    let id = answer.and_then(|answer| {
+        let id = answer.header("Lambda-Runtime-Aws-Request-Id");
+        id.map(str::to_owned)
+    });
+    (id, Some(stream))
 }
 
 async fn ask(address: &str, request: &[u8], header: &str) -> Option<String> {

@@ -8,6 +8,8 @@ use tokio::net::TcpStream;
 
 /// What a server may take over an answer, on a loaded machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+/// After so long no answer is on its way, as a rule: the request was not complete, or waits.
+const ANSWER: Duration = Duration::from_millis(2);
 /// An answer longer than this is no answer.
 const LONGEST: usize = 16 << 20;
 
@@ -64,7 +66,8 @@ async fn read_more(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> io::Result<()
     Ok(())
 }
 
-/// Sends bytes, says that no more come, and reads whatever comes back.
+/// Sends bytes, says that no more come, and reads whatever comes back. A server may drop a request
+/// whose client has left, so an answer is waited for, as long as a complete request may take.
 pub async fn throw(address: &str, bytes: &[u8]) -> Vec<u8> {
     let Ok(mut stream) = TcpStream::connect(address).await else {
         // The environment may have ended meanwhile.
@@ -72,8 +75,11 @@ pub async fn throw(address: &str, bytes: &[u8]) -> Vec<u8> {
     };
     // The server may close, or answer, before it has read all.
     let _ = stream.write_all(bytes).await;
-    let _ = stream.shutdown().await;
     let mut answers = Vec::new();
+    if bytes.windows(4).any(|window| window == b"\r\n\r\n") {
+        let _ = tokio::time::timeout(ANSWER, stream.read_buf(&mut answers)).await;
+    }
+    let _ = stream.shutdown().await;
     while let Ok(count) = stream.read_buf(&mut answers).await {
         if count == 0 {
             break;

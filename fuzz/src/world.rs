@@ -69,7 +69,8 @@ impl World {
         let (address, dispatcher) = runtime.block_on(async {
             let control = ControlPlane::new(store.clone(), ControlOptions::default());
             let options = DispatcherOptions {
-                init_timeout: Duration::from_millis(500),
+                // An honest script needs a millisecond or two; one that is silent need not be waited for.
+                init_timeout: Duration::from_millis(30),
                 logs,
                 ..DispatcherOptions::default()
             };
