@@ -107,7 +107,7 @@ def descendants(pid):
         below = children.get(unseen.pop(), [])
         found += below
         unseen += below
-    return [(child, process_name(child)) for child in found if process_name(child)]
+    return [(child, name) for child in found if (name := process_name(child))]
 
 
 def stat_of(pid):

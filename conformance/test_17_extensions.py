@@ -1,151 +1,175 @@
-"""A real extension, as a layer: what it is told over the life of an environment, and how others fail."""
+"""A real extension, as a layer: what it is told from a cold start through a timeout to the end; and what
+callers get of extensions that fail."""
 
-import difflib
 import json
 import os
 import pathlib
-import re
 import time
 
 import pytest
 
 import clients
+import extension_events
 import runtimes
+import scripts
 import server as servers
 import zips
 
-GOLDEN = pathlib.Path(__file__).resolve().parent / "golden/extension_events.json"
-# What differs from run to run, by the name of the member.
-VARYING = {"time": str, "start": str, "durationMs": float, "billedDurationMs": int, "initDurationMs": float}
-VARYING |= {"maxMemoryUsedMB": int, "deadlineMs": int, "producedBytes": int, "value": str, "spanId": str}
+HERE = pathlib.Path(__file__).resolve().parent
+TIMEOUT_S = 1
 
 
-@pytest.fixture(scope="module")
 def recorder():
-    program = pathlib.Path(os.environ.get("BOOTLACE_RECORDER", servers.ROOT / "target/debug/recorder"))
-    return zips.pack(zips.file("extensions/recorder", program.read_bytes()))
+    """The example, with AWS's own crate: what that crate understands."""
+    default = servers.ROOT / "target/debug/recorder"
+    return pathlib.Path(os.environ.get("BOOTLACE_RECORDER", default)).read_bytes()
 
 
-class Life:
-    """A function with the recorder, and what that wrote into the function's log."""
-
-    def __init__(self, client, logs, name):
-        self.client = client
-        self.logs = logs
-        self.name = name
-        self.ids = {}
-
-    def invoke(self, **event):
-        answer = clients.invoke(self.client, self.name, event)
-        self.ids[answer.request_id] = f"<invocation {len(self.ids) + 1}>"
-        return answer
-
-    def told(self):
-        """All lines of the recorder, as the documents in them."""
-        pages = self.logs.get_paginator("filter_log_events")
-        lines = pages.paginate(logGroupName=f"/aws/lambda/{self.name}", filterPattern='"recorder "')
-        events = [event["message"] for page in lines for event in page["events"]]
-        return [json.loads(line.removeprefix("recorder ")) for line in events if line.startswith("recorder {")]
-
-    def plain(self, value, member=None):
-        """With placeholders for what varies, after a look at its type."""
-        if isinstance(value, dict):
-            return {name: self.plain(value[name], name) for name in sorted(value)}
-        if isinstance(value, list):
-            return [self.plain(one) for one in value]
-        if member in VARYING and value is not None:
-            wanted = VARYING[member]
-            assert isinstance(value, (int, float) if wanted is float else wanted), (member, value)
-            if member in ("time", "start"):
-                assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", value), (member, value)
-            return f"<{member}>"
-        if isinstance(value, str):
-            for known, placeholder in self.ids.items():
-                value = value.replace(known, placeholder)
-            return value.replace(self.name, "<function>")
-        return value
+def wire():
+    """A script without a client: every member as it came."""
+    return (HERE / "extensions/wire").read_text()
 
 
-def test_what_an_extension_is_told(client, server, create, publish, recorder):
-    """A cold start, three warm invocations, a timeout, a start after it, and the end."""
-    name = create(runtimes.rust(), Layers=[publish(recorder)], Timeout=1)
-    life = Life(client, clients.aws(server.url, "logs"), name)
-    for number in range(4):
-        assert life.invoke(number=number).json() == {"number": number}
-    assert life.invoke(do="sleep").json()["errorType"] == "Sandbox.Timedout"
-    assert life.invoke(number=5).json() == {"number": 5}
-    client.delete_function(FunctionName=name)
-    deadline = time.monotonic() + 15
-    while not any(one.get("shutdownReason") == "spindown" for one in life.told()):
-        assert time.monotonic() < deadline, life.told()
-        time.sleep(0.05)
-    told = life.told()
-    seen = {
-        "events": [life.plain(one) for one in told if "eventType" in one],
-        "records": [life.plain(one) for one in told if "type" in one],
+def eventually(find, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not (found := find()):
+        assert time.monotonic() < deadline, "in vain"
+        time.sleep(0.02)
+    return found
+
+
+def at_rest(server):
+    """Waits until its one environment has nothing to do: who comes earlier may get a second one."""
+
+    def rests():
+        status, _, body = clients.http(f"{server.url}/bootlace/v1/environments")
+        assert status == 200
+        return [environment["state"] for environment in json.loads(body)["environments"]] == ["idle"]
+
+    eventually(rests)
+
+
+def create(client, extension, program):
+    """The function `watched` on the walkthrough's runtime, with an extension beside it."""
+    layers = {
+        "runtime-shell": zips.of_files(bootstrap=(scripts.EXAMPLE / "runtime/bootstrap").read_text()),
+        extension: zips.pack(zips.file(f"extensions/{extension}", program)),
     }
-    assert len(told) == len(seen["events"]) + len(seen["records"])
-    # The last report comes before the end is told.
-    kinds = [one.get("eventType") or one["type"] for one in told]
-    assert kinds[-2:] == ["platform.report", "SHUTDOWN"], kinds
-    check_golden(seen)
-    check_times(told)
+    arns = [
+        client.publish_layer_version(LayerName=name, Content={"ZipFile": code})["LayerVersionArn"]
+        for name, code in layers.items()
+    ]
+    client.create_function(
+        FunctionName="watched", Runtime="provided.al2023", Role=clients.ROLE, Handler="watched.handler",
+        Timeout=TIMEOUT_S, Code={"ZipFile": runtimes.function("watched.sh")}, Layers=arns,
+    )  # fmt: skip
+    clients.wait_active(client, "watched")
 
 
-def check_golden(seen):
-    """UPDATE_GOLDEN=1 writes the file; what changed is then looked at by a person."""
-    text = json.dumps(seen, indent=2, ensure_ascii=False) + "\n"
-    if os.environ.get("UPDATE_GOLDEN"):
-        GOLDEN.write_text(text)
-    golden = GOLDEN.read_text()
-    difference = difflib.unified_diff(golden.splitlines(), text.splitlines(), "golden", "seen", lineterm="")
-    assert text == golden, "\n".join(difference)
+def live(server, client):
+    """A cold start, three warm invocations, a timeout, one more; the answers."""
+    answers = []
+    for event in ("cold", "warm", "warm", "warm", "sleep", "again"):
+        answers.append(clients.invoke(client, "watched", event))
+        at_rest(server)
+        if event == "sleep":
+            assert answers[-1].error == "Unhandled" and answers[-1].json()["errorType"] == "Sandbox.Timedout"
+        else:
+            assert answers[-1].error is None and answers[-1].json() == event
+    return answers
 
 
-def check_times(told):
-    """Records of the platform are in the order of their times, and durations are true."""
-    platform = [one for one in told if one.get("type", "").startswith("platform.")]
-    times = [one["time"] for one in platform]
-    assert times == sorted(times)
-    for one in platform:
-        if one["type"] == "platform.report":
-            metrics = one["record"]["metrics"]
-            whole = metrics["durationMs"] + metrics.get("initDurationMs", 0)
-            assert 0 <= metrics["billedDurationMs"] - whole < 1, one
-            timed_out = one["record"]["status"] == "timeout"
-            assert (metrics["durationMs"] >= 1000) == timed_out, one
+@pytest.mark.parametrize(
+    ("extension", "program", "golden"),
+    [("recorder", recorder, "extension_events.json"), ("wire", wire, "extension_wire.json")],
+    ids=["recorder", "wire"],
+)
+def test_all_that_an_extension_is_told(own_server, extension, program, golden):
+    server = own_server()
+    client, logs = clients.aws(server.url), clients.aws(server.url, "logs")
+    create(client, extension, program())
+    answers = live(server, client)
+    # Another configuration needs other environments.
+    client.update_function_configuration(FunctionName="watched", Description="another")
+
+    def whole():
+        lines = extension_events.printed(logs, "/aws/lambda/watched")
+        return lines if lines and lines[-1][1].get("shutdownReason") == "spindown" else None
+
+    lines = eventually(whole)
+    steady = extension_events.Steady([answer.request_id for answer in answers], TIMEOUT_S)
+    told = [what for _, what in lines]
+    parts = {
+        "telemetry": [steady.record(what) for what in told if not extension_events.is_event(what)],
+        "events": [steady.event(at, what) for at, what in lines if extension_events.is_event(what)],
+    }
+    difference = extension_events.difference(golden, parts)
+    assert not difference, f"not what {golden} says:\n{difference}"
+    check_shutdowns(told)
+    check_suppressed_init(told)
 
 
-# An extension in the shell, that fails in the way that is put in its place.
-FAILING = """#!/bin/bash
+def check_shutdowns(told):
+    """Whoever hears of the end has heard all that was before it."""
+    reports, seen = 0, {}
+    for what in told:
+        reports += what.get("type") == "platform.report"
+        if what.get("eventType") == "SHUTDOWN":
+            seen[what["shutdownReason"]] = reports
+    assert seen == {"timeout": 5, "spindown": 6}
+    assert told[-1]["eventType"] == "SHUTDOWN"
+
+
+def check_suppressed_init(told):
+    """The initialization after the reset is a part of the invocation that needs it."""
+    of = lambda kind: [what["record"]["metrics"] for what in told if what.get("type") == kind]
+    inits, reports = of("platform.initReport"), of("platform.report")
+    assert reports[0]["initDurationMs"] == inits[0]["durationMs"]
+    assert reports[-1]["durationMs"] > inits[-1]["durationMs"]
+
+
+def failing(then):
+    """An extension that registers and goes on with these lines."""
+    return f"""#!/bin/bash
 api="http://$AWS_LAMBDA_RUNTIME_API/2020-01-01/extension"
-fails() {
-    curl -sS -o /dev/null -H "Lambda-Extension-Identifier: $id" -d '{"errorMessage":"as told"}' \\
-        -H "Lambda-Extension-Function-Error-Type: Extension.$2" "$api/$1/error"
-    exit 1
-}
-curl -sS -o /dev/null -D /tmp/head -H "Lambda-Extension-Name: ${0##*/}" -d '{"events":["INVOKE"]}' "$api/register"
-id=$(sed -n 's/^lambda-extension-identifier: *//Ip' /tmp/head | tr -d '\\r')
-next() { curl -sS -o /dev/null -H "Lambda-Extension-Identifier: $id" "$api/event/next"; }
+id=$(curl -sS -D - -o /dev/null -H "Lambda-Extension-Name: ${{0##*/}}" -d '{{"events":["INVOKE"]}}' "$api/register" |
+    sed -n 's/^lambda-extension-identifier: *//Ip' | tr -d '\\r')
+next() {{ curl -sS -o /dev/null -H "Lambda-Extension-Identifier: $id" "$api/event/next"; }}
+report() {{
+    curl -sS -o /dev/null -H "Lambda-Extension-Identifier: $id" \\
+        -H "Lambda-Extension-Function-Error-Type: Extension.AsTold" \\
+        -d '{{"errorType":"Extension.AsTold","errorMessage":"as told","stackTrace":[]}}' "$api/$1/error"
+}}
+{then}
 """
 
-FAILURES = {
-    "exit 0": ("Extension.Crash", "exit code 0"),
-    "exit 3": ("Extension.Crash", "exit status 3"),
-    "fails init NoConfig": ("Extension.InitError", None),
-    "next; fails exit Gone": ("Extension.ExitError", None),
-    "next; exit 4": ("Extension.Crash", "exit status 4"),
-}
 
-
-@pytest.mark.parametrize("how", FAILURES)
-def test_an_extension_that_fails(client, create, publish, how):
-    layer = publish(zips.pack(zips.file("extensions/failing", FAILING + how)))
-    name = create(runtimes.rust(), Layers=[layer])
-    # The function does not answer, so that the first thing to happen is the extension's failure.
+@pytest.mark.parametrize(
+    ("program", "error_type", "text"),
+    [
+        ("#!/bin/bash\nexit 0\n", "Extension.Crash", "exit code 0"),
+        ("#!/bin/bash\nexit 3\n", "Extension.Crash", "exit status 3"),
+        (failing("kill -KILL $$"), "Extension.Crash", "signal: killed"),
+        (failing("report init; exit 4"), "Extension.InitError", "exit status 4"),
+        (failing("next; exit 5"), "Extension.Crash", "exit status 5"),
+        (failing("next; report exit; exit 6"), "Extension.ExitError", "exit status 6"),
+        ("#!/no/such/program\n", "Extension.LaunchError", "no such file or directory"),
+    ],
+    ids=["exit-0", "exit-3", "killed", "init-error", "exit-in-invoke", "exit-error", "no-program"],
+)
+def test_an_extension_that_fails_fails_the_invocation(client, create, publish, program, error_type, text):
+    layer = publish(zips.pack(zips.file("extensions/failing", program)))
+    # The runtime would answer only after the extension has failed.
+    name = create(scripts.actor(), Layers=[layer])
     answer = clients.tail(client, name, {"do": "sleep"})
-    kind, text = FAILURES[how]
-    assert (answer.error, answer.json()["errorType"]) == ("Unhandled", kind)
-    if text:
-        assert answer.json()["errorMessage"] == f"RequestId: {answer.request_id} Error: {text}"
-    assert f"\tStatus: error\tError Type: {kind}" in answer.log
+    assert (answer.status, answer.error) == (200, "Unhandled"), answer
+    document = answer.json()
+    assert set(document) == {"errorType", "errorMessage"}
+    assert document["errorType"] == error_type, document
+    assert document["errorMessage"].startswith(f"RequestId: {answer.request_id} Error: "), document
+    assert document["errorMessage"].endswith(text), document
+    assert f"\tStatus: error\tError Type: {error_type}" in answer.log
+    # A function without it works again.
+    client.update_function_configuration(FunctionName=name, Layers=[])
+    clients.wait_updated(client, name)
+    assert clients.invoke(client, name, {"do": "echo"}).error is None
