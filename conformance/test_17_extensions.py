@@ -109,6 +109,23 @@ def test_all_that_an_extension_is_told(own_server, extension, program, golden):
     check_suppressed_init(told)
 
 
+@pytest.mark.parametrize("golden", ["extension_events.json", "extension_wire.json"])
+def test_what_is_missing_more_or_misplaced_is_found(golden):
+    read = lambda: json.loads((extension_events.GOLDEN / golden).read_text())
+    assert extension_events.difference(golden, read()) == ""
+    for part in ("telemetry", "events"):
+        for index, one in enumerate(read()[part]):
+            less, more, moved = read(), read(), read()
+            del less[part][index]
+            more[part].insert(index, one)
+            moved[part].insert(0, moved[part].pop(index))
+            shown = json.dumps(one, sort_keys=True)
+            assert "\n-" in extension_events.difference(golden, less)
+            assert f"\n+{shown}" in extension_events.difference(golden, more)
+            if moved != read():
+                assert extension_events.difference(golden, moved)
+
+
 def check_shutdowns(told):
     """Whoever hears of the end has heard all that was before it."""
     reports, seen = 0, {}

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use bootlace_types::RequestId;
+use bootlace_types::{FunctionArn, RequestId};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 
@@ -38,6 +38,8 @@ pub(crate) enum PlatformEvent<'a> {
     },
     Start {
         request_id: RequestId,
+        #[serde(serialize_with = "text")]
+        function_arn: &'a FunctionArn,
         version: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         tracing: Option<Tracing<'a>>,
@@ -360,6 +362,10 @@ pub(crate) fn envelope(at: SystemTime, kind: &str, record: impl Serialize) -> St
 fn time<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
     let time = DateTime::<Utc>::from(*time);
     serializer.serialize_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true))
+}
+
+fn text<S: Serializer>(arn: &FunctionArn, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(arn)
 }
 
 /// Milliseconds with three decimals.

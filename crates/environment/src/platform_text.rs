@@ -145,7 +145,7 @@ impl fmt::Display for Ms {
 
 #[cfg(test)]
 mod tests {
-    use bootlace_types::RequestId;
+    use bootlace_types::{FunctionArn, RequestId, Scope};
 
     use super::*;
     use crate::failure::Failure;
@@ -174,6 +174,7 @@ mod tests {
     fn an_invocation_has_a_beginning_and_an_end() {
         let start = PlatformEvent::Start {
             request_id: id(),
+            function_arn: &FunctionArn::new(&Scope::default(), "f", None),
             version: "$LATEST",
             tracing: None,
             tenant_id: None,

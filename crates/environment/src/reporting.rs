@@ -64,6 +64,7 @@ impl Environment {
     pub(crate) fn begins(&self, id: RequestId, tail: bool, event: Option<&RuntimeEvent>) {
         self.log.begin(id, tail, || PlatformEvent::Start {
             request_id: id,
+            function_arn: &self.spec.function,
             version: &self.spec.version,
             tracing: event.and_then(tracing),
             tenant_id: event.and_then(RuntimeEvent::tenant_id),

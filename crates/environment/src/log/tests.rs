@@ -1,5 +1,8 @@
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+
+use bootlace_types::FunctionArn;
 
 use super::*;
 use crate::log_format::{ApplicationLevel, SystemLevel};
@@ -32,9 +35,13 @@ fn id() -> RequestId {
     ID.parse().unwrap()
 }
 
+static ARN: LazyLock<FunctionArn> =
+    LazyLock::new(|| FunctionArn::new(&Scope::default(), "f", None));
+
 fn start() -> PlatformEvent<'static> {
     PlatformEvent::Start {
         request_id: id(),
+        function_arn: &ARN,
         version: "1",
         tracing: None,
         tenant_id: None,

@@ -1,5 +1,6 @@
 use std::time::{Duration, SystemTime};
 
+use bootlace_types::Scope;
 use serde_json::json;
 
 use super::*;
@@ -93,13 +94,16 @@ fn an_invocation_has_three_records() {
     check(
         &PlatformEvent::Start {
             request_id: id(),
+            function_arn: &FunctionArn::new(&Scope::default(), "f", None),
             version: "$LATEST",
             tracing,
             tenant_id: Some("blue"),
         },
         "platform.start",
         Some(SystemLevel::Info),
-        &format!(r#"{{"requestId":"{ID}","version":"$LATEST",{shown},"tenantId":"blue"}}"#),
+        &format!(
+            r#"{{"requestId":"{ID}","functionArn":"arn:aws:lambda:us-east-1:000000000000:function:f","version":"$LATEST",{shown},"tenantId":"blue"}}"#
+        ),
     );
     let produced = Produced {
         latency: Duration::from_millis(50),

@@ -110,7 +110,7 @@ fn with_raw(at: SystemTime, kind: &str, record: &str) -> String {
 mod tests {
     use std::time::Duration;
 
-    use bootlace_types::RequestId;
+    use bootlace_types::{FunctionArn, RequestId, Scope};
 
     use super::*;
     use crate::platform_event::{End, Metrics, RuntimeMetrics};
@@ -148,6 +148,7 @@ mod tests {
     fn the_logs_api_knows_less_of_an_invocation() {
         let [_, telemetry, old, new] = records(&PlatformEvent::Start {
             request_id: id(),
+            function_arn: &FunctionArn::new(&Scope::default(), "f", None),
             version: "1",
             tracing: None,
             tenant_id: Some("blue"),
