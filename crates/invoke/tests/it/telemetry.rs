@@ -55,6 +55,14 @@ fn says(text: &'static str) -> Role {
     )
 }
 
+/// Its environments are not frozen: what they are to deliver comes without another invocation.
+fn awake() -> DispatcherOptions {
+    DispatcherOptions {
+        freeze_grace: None,
+        ..patient()
+    }
+}
+
 async fn collector() -> Collector {
     Collector::start(Takes::Http(vec![OK])).await.unwrap()
 }
@@ -144,7 +152,7 @@ async fn an_extension_sees_the_whole_life_of_an_environment() {
     let guests = [5, 1].map(|rounds| watcher(TELEMETRY, body.clone(), rounds));
     let [first, second] = guests.clone().map(|guest| guest.transcript);
     let roles = vec![runtime, Role::new("watcher", guests.into())];
-    let (world, _) = cast::world(patient(), roles).await;
+    let (world, _) = cast::world(awake(), roles).await;
     let mut record = world.record_with_extensions(&["watcher"]).await;
     record.latest.timeout_s = 1;
     world.put("f", &record).await;
@@ -193,7 +201,7 @@ async fn the_logs_api_has_its_own_records() {
         Role::new("bootstrap", vec![runtime]),
         Role::new("watcher", vec![watcher(LOGS, body, 2)]),
     ];
-    let world = world(patient(), roles).await;
+    let world = world(awake(), roles).await;
     answers(&world, "1").await;
     world.invoke("f", "2").await.unwrap();
     collector
@@ -222,7 +230,7 @@ async fn lines_go_to_those_who_want_them_and_json_goes_as_objects() {
         Role::new("watcher", vec![first]),
         Role::new("other", vec![second]),
     ];
-    let (world, _) = cast::world(patient(), roles).await;
+    let (world, _) = cast::world(awake(), roles).await;
     let mut record = world.record_with_extensions(&["watcher", "other"]).await;
     record.latest.logging.format = "JSON".into();
     world.put("f", &record).await;
@@ -288,7 +296,7 @@ async fn what_is_refused_has_a_type_and_a_text() {
         Action::Loop(vec![Action::EventNext]),
     ]);
     let transcript = guest.transcript.clone();
-    let world = world(patient(), vec![echo(), Role::new("watcher", vec![guest])]).await;
+    let world = world(awake(), vec![echo(), Role::new("watcher", vec![guest])]).await;
     answers(&world, "1").await;
     let seen = transcript.at_least(13).await;
     assert_eq!(seen[0].status, 405);
@@ -384,7 +392,7 @@ async fn after_a_reset_nobody_is_subscribed() {
         Role::new("bootstrap", vec![runtime, Guest::echo()]),
         Role::new("watcher", vec![watcher(TELEMETRY, body, 1), quiet]),
     ];
-    let world = world(patient(), roles).await;
+    let world = world(awake(), roles).await;
     world.invoke("f", "1").await.unwrap();
     answers(&world, "2").await;
     world.dispatcher.drain(Duration::from_secs(5)).await;
@@ -405,7 +413,7 @@ async fn a_subscriber_that_is_not_there_delays_no_invocation() {
         says("a line\n"),
         Role::new("watcher", vec![watcher(TELEMETRY, body, 200)]),
     ];
-    let world = world(patient(), roles).await;
+    let world = world(awake(), roles).await;
     let began = std::time::Instant::now();
     for round in 0..200 {
         answers(&world, &round.to_string()).await;
