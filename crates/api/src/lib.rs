@@ -31,10 +31,11 @@ mod wire;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bootlace_control::ControlPlane;
 use bootlace_invoke::Dispatcher;
-use bootlace_types::Region;
+use bootlace_types::{Region, limits};
 
 pub use routes::{AuthClass, OperationInfo, operations};
 pub use server::serve;
@@ -60,6 +61,8 @@ pub struct ApiOptions {
     /// The region of requests that name none.
     pub default_region: Region,
     pub version: &'static str,
+    /// A client that takes nothing of its answer for so long is given up.
+    pub client_stall: Duration,
     /// Whether `POST /bootlace/v1/reset` works.
     pub reset_allowed: bool,
     /// The sandbox driver's name.
@@ -84,6 +87,7 @@ impl Default for ApiOptions {
             allowed_origins: Vec::new(),
             default_region: Region::default(),
             version: env!("CARGO_PKG_VERSION"),
+            client_stall: limits::CLIENT_STALL,
             reset_allowed: false,
             isolation: "none",
             metrics: Arc::new(String::new),

@@ -11,6 +11,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio_io_timeout::TimeoutStream;
 
 use crate::Api;
 use crate::service::Service;
@@ -63,9 +64,13 @@ async fn accept(service: Service, listener: TcpListener, mut shutdown: watch::Re
 }
 
 async fn converse(service: Service, stream: TcpStream, mut shutdown: watch::Receiver<bool>) {
+    let stall = service.client_stall();
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection could not be told to send at once");
     }
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(stall));
+    let stream = TokioIo::new(Box::pin(stream));
     let answer = service_fn(move |request| {
         let service = service.clone();
         async move { Ok::<_, Infallible>(service.answer(request).await) }
@@ -74,7 +79,7 @@ async fn converse(service: Service, stream: TcpStream, mut shutdown: watch::Rece
         .timer(TokioTimer::new())
         .header_read_timeout(limits::CLIENT_SILENCE)
         .max_buf_size(limits::CLIENT_HEADER_BYTES)
-        .serve_connection(TokioIo::new(stream), answer);
+        .serve_connection(stream, answer);
     let mut connection = pin!(connection);
     let stopped = async { shutdown.wait_for(|stop| *stop).await.is_ok() };
     let early = tokio::select! {

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use bootlace_control::ControlPlane;
@@ -53,6 +54,10 @@ impl Service {
         });
         let router = router::build(&shared);
         Self { shared, router }
+    }
+
+    pub(crate) fn client_stall(&self) -> Duration {
+        self.shared.options.client_stall
     }
 
     /// Answers one request: Invoke without any detour, everything else through the router.

@@ -277,6 +277,8 @@ pub const EVENT_BYTES_AT_ONCE: usize = 128 << 20;
 pub const DISCARD_BYTES: usize = 128 << 20;
 /// How long a client may be silent within a request's head or body. Ours.
 pub const CLIENT_SILENCE: Duration = Duration::from_secs(60);
+/// How long a client may take nothing of its answer. Ours.
+pub const CLIENT_STALL: Duration = Duration::from_secs(60);
 /// How long a client may take to send a whole body. Ours.
 pub const CLIENT_BODY: Duration = Duration::from_secs(300);
 /// Length of a bucket of a function's metrics, milliseconds. Ours.

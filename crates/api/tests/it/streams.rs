@@ -5,6 +5,8 @@ use std::time::Duration;
 use aws_smithy_eventstream::frame::{DecodedFrame, MessageFrameDecoder};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bootlace_api::ApiOptions;
+use bootlace_control::ControlOptions;
 use bootlace_invoke::{DispatcherOptions, StreamLimits};
 use bootlace_testkit::guest::{Action, Body, Chunked, Guest, Piece};
 use bytes::{Bytes, BytesMut};
@@ -369,4 +371,38 @@ async fn a_client_that_reads_nothing_slows_the_runtime_until_the_timeout() {
         }
     };
     assert_eq!(end["ErrorCode"], "Sandbox.Timedout");
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_is_given_up() {
+    const ALL: u64 = 128 << 20;
+    let answer = Chunked {
+        pieces: vec![Piece::Many(2_048, 64 << 10)],
+        ..Chunked::default()
+    };
+    let mut written = answer.written.subscribe();
+    let guest = Guest::new(vec![Action::Next, Action::RespondChunked(answer)]);
+    let stream = StreamLimits {
+        burst_bytes: 1 << 30,
+        ..StreamLimits::default()
+    };
+    let dispatcher = DispatcherOptions {
+        stream,
+        ..DispatcherOptions::default()
+    };
+    let options = ApiOptions {
+        client_stall: Duration::from_millis(100),
+        ..ApiOptions::default()
+    };
+    let world = World::running(guest, dispatcher, ControlOptions::default(), options).await;
+    world.create("f", json!({"Timeout": 60})).await.expect(201);
+    world.settled("f").await;
+    let mut wire = Wire::invoke(&world).await;
+    wire.head().await;
+    // The runtime waits for the client until that is given up, and then for nobody.
+    let all = written.wait_for(|bytes| *bytes >= ALL);
+    tokio::time::timeout(SOON, all)
+        .await
+        .expect("in time")
+        .unwrap();
 }

@@ -108,7 +108,7 @@ impl World {
         .await
     }
 
-    async fn running(
+    pub(crate) async fn running(
         guest: Guest,
         dispatcher: DispatcherOptions,
         control: ControlOptions,

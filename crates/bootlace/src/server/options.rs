@@ -96,5 +96,6 @@ pub(super) fn api(config: &Config, driver: &Driver, metrics: &Metrics) -> ApiOpt
         reset_allowed: config.server.listen.ip().to_canonical().is_loopback(),
         isolation: driver.name(),
         metrics: metrics.render(),
+        ..ApiOptions::default()
     }
 }
