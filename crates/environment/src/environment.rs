@@ -18,6 +18,7 @@ use crate::log::Log;
 use crate::runtime_event::RuntimeEvent;
 use crate::spec::{EnvironmentSpec, Options, Outcome};
 use crate::stream::{self, Answered};
+use crate::telemetry::Room;
 
 /// Names an environment within one life of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -70,6 +71,7 @@ pub struct Environment {
     pub(crate) spec: Arc<EnvironmentSpec>,
     pub(crate) options: Options,
     pub(crate) log: Log,
+    pub(crate) telemetry_room: Arc<Room>,
     pub(crate) home: Weak<dyn Home>,
     pub(crate) created: Instant,
     /// Wakes its task, which then looks what it has to do.
@@ -150,9 +152,11 @@ impl Environment {
         spec: Arc<EnvironmentSpec>,
         options: Options,
         log: Log,
+        telemetry_room: Arc<Room>,
         home: Weak<dyn Home>,
     ) -> Self {
         Self {
+            telemetry_room,
             id,
             spec,
             options,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bootlace_types::clock;
+use bootlace_types::{clock, limits};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
@@ -13,6 +13,7 @@ use crate::cpu;
 use crate::environment::{Environment, EnvironmentId};
 use crate::failure::Failure;
 use crate::lifecycle::{Event, Lifecycle, State};
+use crate::telemetry::Room;
 
 /// What people may know of an environment.
 #[derive(Debug, Clone, Serialize)]
@@ -76,6 +77,8 @@ pub struct Registry {
     all: Mutex<HashMap<EnvironmentId, Arc<Environment>>>,
     /// One permit for each guest connection that its sandbox has no share of its own for.
     pub(crate) spare_connections: Arc<Semaphore>,
+    /// What subscribers of telemetry may have waiting, all together.
+    pub(crate) telemetry_room: Arc<Room>,
 }
 
 impl fmt::Debug for Registry {
@@ -94,6 +97,7 @@ impl Registry {
             last_id: AtomicU64::new(0),
             all: Mutex::default(),
             spare_connections: Arc::new(Semaphore::new(spare_connections)),
+            telemetry_room: Arc::new(Room::new(limits::TELEMETRY_ROOM_BYTES)),
         }
     }
 

@@ -57,7 +57,8 @@ impl Start {
         let format = self.spec.log_format;
         let log = Log::new(scope, group, stream, format, self.sink.clone());
         let spec = Arc::clone(&self.spec);
-        let environment = Arc::new(Environment::new(id, spec, self.options, log, home));
+        let room = Arc::clone(&self.registry.telemetry_room);
+        let environment = Arc::new(Environment::new(id, spec, self.options, log, room, home));
         environment.fetched(self.fetch);
         self.registry.insert(&environment);
         bootlace_tasks::spawn(ENVIRONMENT, async move {

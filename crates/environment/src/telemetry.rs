@@ -19,12 +19,14 @@ mod destination;
 mod early;
 mod gate;
 mod queue;
+mod room;
 mod schema;
 mod subscription;
 
 pub(crate) use early::Early;
 pub(crate) use gate::Gate;
 pub(crate) use queue::Queue;
+pub(crate) use room::Room;
 pub(crate) use subscription::Subscription;
 
 const DELIVERY: TaskKind = TaskKind::disposable("telemetry delivery");
@@ -47,9 +49,10 @@ impl Subscriber {
         subscription: &Subscription,
         connector: bootlace_sandbox::Connector,
         gate: Gate,
+        room: Arc<Room>,
     ) -> Self {
         let schema = subscription.schema;
-        let queue = Arc::new(Queue::new(schema, subscription.buffering));
+        let queue = Arc::new(Queue::new(schema, subscription.buffering, room));
         let destination = destination::Line::new(connector, subscription.destination.clone());
         let run = delivery::run(Arc::clone(&queue), destination, gate);
         Self {

@@ -119,6 +119,10 @@ pub const TELEMETRY_DEFAULT_TIMEOUT_MS: u64 = 1_000;
 /// Records that wait for one subscriber, bytes; the oldest are dropped. One line of
 /// `LOG_LINE_BYTES` has room whatever is in it. Ours.
 pub const TELEMETRY_QUEUE_BYTES: usize = 2 << 20;
+/// Of that, what each subscriber has for itself; the rest is borrowed from a common room. Ours.
+pub const TELEMETRY_SHARE_BYTES: usize = 16 << 10;
+/// What the subscribers of all environments may have waiting beyond their shares, bytes. Ours.
+pub const TELEMETRY_ROOM_BYTES: usize = 256 << 20;
 /// What each of them counts beside its text, bytes. Ours.
 pub const TELEMETRY_RECORD_BYTES: usize = 64;
 /// Records kept during initialization for those who subscribe later, bytes; what comes then is

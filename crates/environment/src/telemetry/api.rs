@@ -104,7 +104,8 @@ impl Environment {
         if !self.with_lifecycle(Lifecycle::is_initializing) {
             return Err(Unsubscribed::Closed);
         }
-        let subscriber = Subscriber::start(id, subscription, sandbox.connector(), gate);
+        let room = Arc::clone(&self.telemetry_room);
+        let subscriber = Subscriber::start(id, subscription, sandbox.connector(), gate, room);
         // The log refuses what comes after the end of the initialization.
         if !self.log.subscribe(subscriber, id) {
             return Err(Unsubscribed::Closed);

@@ -2,11 +2,12 @@
 //! the oldest are dropped, and the subscriber is told how many when it is there again.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bootlace_types::{clock, limits};
 use tokio::sync::{Notify, watch};
 
+use super::room::Room;
 use super::schema::Schema;
 use super::subscription::Buffering;
 use crate::platform_event::PlatformEvent;
@@ -15,6 +16,7 @@ use crate::platform_event::PlatformEvent;
 pub(crate) struct Queue {
     schema: Schema,
     buffering: Buffering,
+    room: Arc<Room>,
     waiting: Mutex<Waiting>,
     /// Something is due, or there is a first record. Its one listener is the delivery.
     changed: Notify,
@@ -26,6 +28,10 @@ pub(crate) struct Queue {
 struct Waiting {
     records: VecDeque<String>,
     bytes: usize,
+    /// Bytes that are being delivered.
+    under_way: usize,
+    /// Bytes of the common room that both have together, beyond the queue's share.
+    borrowed: usize,
     /// Since the last report of it.
     dropped: Loss,
     /// Deliver now and from now on.
@@ -44,10 +50,11 @@ fn weight(record: &str) -> usize {
 }
 
 impl Queue {
-    pub(super) fn new(schema: Schema, buffering: Buffering) -> Self {
+    pub(super) fn new(schema: Schema, buffering: Buffering, room: Arc<Room>) -> Self {
         Self {
             schema,
             buffering,
+            room,
             waiting: Mutex::default(),
             changed: Notify::new(),
             settled: watch::Sender::new(true),
@@ -61,12 +68,16 @@ impl Queue {
     pub(super) fn push(&self, record: String) {
         let mut waiting = self.lock();
         let size = weight(&record);
-        while waiting.bytes + size > limits::TELEMETRY_QUEUE_BYTES {
+        while waiting.bytes + size > limits::TELEMETRY_QUEUE_BYTES
+            || !waiting.borrow(&self.room, size)
+        {
             let Some(oldest) = waiting.records.pop_front() else {
-                break;
+                waiting.dropped.add(1, record.len());
+                return;
             };
             waiting.bytes -= weight(&oldest);
             waiting.dropped.add(1, oldest.len());
+            waiting.give_back(&self.room);
         }
         waiting.bytes += size;
         waiting.records.push_back(record);
@@ -126,7 +137,9 @@ impl Queue {
                 break;
             }
             bytes = grown;
-            waiting.bytes -= weight(record);
+            let size = weight(record);
+            waiting.bytes -= size;
+            waiting.under_way += size;
             taken.extend(waiting.records.pop_front());
         }
         taken
@@ -135,6 +148,8 @@ impl Queue {
     /// What was taken is delivered, or lost.
     pub(super) fn done(&self, lost: Option<Loss>) {
         let mut waiting = self.lock();
+        waiting.under_way = 0;
+        waiting.give_back(&self.room);
         if let Some(lost) = lost {
             waiting.dropped.records += lost.records;
             waiting.dropped.bytes += lost.bytes;
@@ -166,6 +181,38 @@ impl Queue {
     }
 }
 
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.room.give(self.lock().borrowed);
+    }
+}
+
+impl Waiting {
+    fn beyond_share(&self, more: usize) -> usize {
+        let all = self.bytes + self.under_way + more;
+        all.saturating_sub(limits::TELEMETRY_SHARE_BYTES)
+    }
+
+    /// Takes what a record of this size needs of the room; `false` when there is not so much.
+    fn borrow(&mut self, room: &Room, size: usize) -> bool {
+        let wanted = self.beyond_share(size);
+        let more = wanted.saturating_sub(self.borrowed);
+        if more > 0 && !room.take(more) {
+            return false;
+        }
+        self.borrowed += more;
+        true
+    }
+
+    fn give_back(&mut self, room: &Room) {
+        let needed = self.beyond_share(0);
+        if self.borrowed > needed {
+            room.give(self.borrowed - needed);
+            self.borrowed = needed;
+        }
+    }
+}
+
 impl Loss {
     pub(super) fn add(&mut self, records: u64, bytes: usize) {
         self.records += records;
@@ -185,7 +232,39 @@ mod tests {
             max_items: 1_000,
             timeout: Duration::from_millis(25),
         };
-        Queue::new(Schema::Telemetry202212, buffering)
+        let room = Arc::new(Room::new(limits::TELEMETRY_ROOM_BYTES));
+        Queue::new(Schema::Telemetry202212, buffering, room)
+    }
+
+    #[test]
+    fn all_queues_together_are_bounded_and_each_has_its_share() {
+        const ROOM: usize = 1 << 20;
+        let room = Arc::new(Room::new(ROOM));
+        let buffering = queue().buffering;
+        let [greedy, other] =
+            [(), ()].map(|()| Queue::new(Schema::Telemetry202212, buffering, Arc::clone(&room)));
+        let record = "x".repeat(1_000);
+        for _ in 0..2_000 {
+            greedy.push(record.clone());
+        }
+        assert!(room.left() < weight(&record));
+        assert!(greedy.bytes() <= ROOM + limits::TELEMETRY_SHARE_BYTES);
+        for _ in 0..2_000 {
+            other.push(record.clone());
+        }
+        let share = limits::TELEMETRY_SHARE_BYTES / weight(&record);
+        let kept = other.lock().records.len();
+        assert!((share..=share + 1).contains(&kept), "{kept}");
+        assert!(other.take()[0].contains("logsDropped"));
+        other.done(None);
+        // What is being delivered counts until it is.
+        let left = room.left();
+        assert!(!greedy.take().is_empty());
+        assert_eq!(room.left(), left);
+        greedy.done(None);
+        assert!(room.left() > left);
+        drop(greedy);
+        assert_eq!(room.left(), ROOM);
     }
 
     #[test]

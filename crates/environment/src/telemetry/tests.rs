@@ -53,9 +53,10 @@ impl World {
         let frozen = watch::Sender::new(false);
         let gate = Gate::new(frozen.subscribe());
         let connector = sandbox.connector();
+        let room = Arc::new(Room::new(limits::TELEMETRY_ROOM_BYTES));
         let id = Uuid::new_v4();
         Self {
-            subscriber: Subscriber::start(id, &subscription.unwrap(), connector, gate),
+            subscriber: Subscriber::start(id, &subscription.unwrap(), connector, gate, room),
             frozen,
             _sandbox: sandbox,
         }
