@@ -76,12 +76,7 @@ impl FromStr for FunctionRef {
 impl FunctionRef {
     fn parse(text: &str) -> Option<Self> {
         if is_dotted_name(text) {
-            return Some(Self {
-                region: None,
-                account: None,
-                name: text.into(),
-                qualifier: None,
-            });
+            return Some(Self::unplaced(text, None));
         }
         let whole_arn = text.starts_with("arn:");
         let (region, account, rest) = if let Some(rest) = text.strip_prefix("arn:") {
@@ -108,23 +103,42 @@ impl FunctionRef {
                 _ => (None, None, text),
             }
         };
-        let rest = match rest.strip_prefix("function:") {
-            Some(rest) => rest,
+        let named = match rest.strip_prefix("function:") {
+            // The prefix may be a name as well.
+            Some(after) => name_and_qualifier(after).or_else(|| name_and_qualifier(rest)),
             // AWS reads `arn:…:<account>:function` as the function named "function".
-            None if whole_arn && rest != "function" => return None,
-            None => rest,
+            None if whole_arn && rest != "function" => None,
+            None => name_and_qualifier(rest),
         };
-        let (name, qualifier) = match rest.split_once(':') {
-            Some((name, qualifier)) => (name, Some(arn_qualifier(qualifier)?)),
-            None => (rest, None),
-        };
-        is_dotted_name(name).then(|| Self {
+        if let (None, None, Some(_)) = (&named, &region, &account) {
+            // Twelve digits may be a name, too.
+            let (name, qualifier) = name_and_qualifier(text)?;
+            return Some(Self::unplaced(name, qualifier));
+        }
+        let (name, qualifier) = named?;
+        Some(Self {
             region,
             account,
-            name: name.into(),
-            qualifier,
+            ..Self::unplaced(name, qualifier)
         })
     }
+
+    fn unplaced(name: &str, qualifier: Option<Qualifier>) -> Self {
+        Self {
+            region: None,
+            account: None,
+            name: name.into(),
+            qualifier,
+        }
+    }
+}
+
+fn name_and_qualifier(text: &str) -> Option<(&str, Option<Qualifier>)> {
+    let (name, qualifier) = match text.split_once(':') {
+        Some((name, qualifier)) => (name, Some(arn_qualifier(qualifier)?)),
+        None => (text, None),
+    };
+    is_dotted_name(name).then_some((name, qualifier))
 }
 
 /// `[a-zA-Z0-9-_\.]+`
@@ -159,6 +173,12 @@ mod tests {
         check("f:$LATEST", Some(("f", Some("$LATEST"))));
         check("function:f", Some(("f", None)));
         check("function:f:live", Some(("f", Some("live"))));
+        check("function:$LATEST", Some(("function", Some("$LATEST"))));
+        check(
+            "123456789012:$LATEST",
+            Some(("123456789012", Some("$LATEST"))),
+        );
+        check("function:function:1", Some(("function", Some("1"))));
         check("123456789012:function:f", Some(("f", None)));
         check("123456789012:function:f:2", Some(("f", Some("2"))));
         check(
