@@ -147,8 +147,14 @@ impl Logs {
 /// Thousandths of a processor, by log stream.
 type Shares = BTreeMap<String, u64>;
 
+/// In either log format.
 fn is_report(event: &Value) -> bool {
-    member(event, "message").starts_with("REPORT RequestId: ")
+    let message = member(event, "message");
+    let is_record = || {
+        let record = serde_json::from_str::<Value>(message);
+        record.is_ok_and(|record| record["type"] == "platform.report")
+    };
+    message.starts_with("REPORT RequestId: ") || (message.starts_with('{') && is_record())
 }
 
 impl Place {

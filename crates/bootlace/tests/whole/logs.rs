@@ -84,15 +84,20 @@ fn the_command_line_follows_a_function() {
     server.shell("f", "echo while nobody reads >&2");
     let ended = follower.wait().expect("a child");
     assert_eq!(ended.code(), Some(0));
-    let detailed = run(&["logs", "f", "--verbose", "--endpoint-url", &url]);
-    let detailed = text(&detailed.stdout);
-    assert!(detailed.contains("/[$LATEST]"), "{detailed}");
-    let report = detailed.lines().find(|line| line.contains("REPORT "));
-    // Of 128 MB, where 1,769 are one processor.
-    assert!(
-        report.is_some_and(|line| line.ends_with("\tCPU Share: 72 mCPU")),
-        "{detailed}"
-    );
+    let json = json!({ "LoggingConfig": { "LogFormat": "JSON" } });
+    server.create_function("in-json", SHELL, json);
+    server.shell("in-json", "echo once >&2");
+    for (name, mark) in [("f", "REPORT "), ("in-json", "platform.report")] {
+        let detailed = run(&["logs", name, "--verbose", "--endpoint-url", &url]);
+        let detailed = text(&detailed.stdout);
+        assert!(detailed.contains("/[$LATEST]"), "{detailed}");
+        let report = detailed.lines().find(|line| line.contains(mark));
+        // Of 128 MB, where 1,769 are one processor.
+        assert!(
+            report.is_some_and(|line| line.ends_with("\tCPU Share: 72 mCPU")),
+            "{detailed}"
+        );
+    }
     server.shell("f", "echo last >&2");
     let bad = run(&["logs", "f", "--filter", "{", "--endpoint-url", &url]);
     assert_eq!(bad.status.code(), Some(4));
