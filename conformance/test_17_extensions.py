@@ -4,7 +4,6 @@ callers get of extensions that fail."""
 import json
 import os
 import pathlib
-import time
 
 import pytest
 
@@ -14,6 +13,7 @@ import runtimes
 import scripts
 import server as servers
 import zips
+from test_15_logs import eventually
 
 HERE = pathlib.Path(__file__).resolve().parent
 TIMEOUT_S = 1
@@ -28,14 +28,6 @@ def recorder():
 def wire():
     """A script without a client: every member as it came."""
     return (HERE / "extensions/wire").read_text()
-
-
-def eventually(find, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not (found := find()):
-        assert time.monotonic() < deadline, "in vain"
-        time.sleep(0.02)
-    return found
 
 
 def at_rest(server):
